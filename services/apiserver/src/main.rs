@@ -1,0 +1,3 @@
+//! The Kubernetes API: HTTP in, store out.
+
+fn main() {}

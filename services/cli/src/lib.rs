@@ -1,0 +1,1 @@
+//! The command people type: k3s-rs.

@@ -1,0 +1,3 @@
+//! The command people type: k3s-rs.
+
+fn main() {}

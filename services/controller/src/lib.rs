@@ -1,0 +1,1 @@
+//! The controllers of the control plane, each a pure plan.

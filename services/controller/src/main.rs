@@ -1,0 +1,3 @@
+//! The controllers of the control plane, each a pure plan.
+
+fn main() {}

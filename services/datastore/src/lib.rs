@@ -1,0 +1,1 @@
+//! The etcd v3 API over SQLite, PostgreSQL or MySQL.

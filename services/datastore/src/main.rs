@@ -1,0 +1,3 @@
+//! The etcd v3 API over SQLite, PostgreSQL or MySQL.
+
+fn main() {}

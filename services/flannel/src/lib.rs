@@ -1,0 +1,1 @@
+//! The pod network of one node.

@@ -1,0 +1,3 @@
+//! The pod network of one node.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The container runtime interface, v1: generated messages and a client.

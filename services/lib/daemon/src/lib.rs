@@ -1,0 +1,1 @@
+//! What every main does: settings, logging, metrics, health, D-Bus presence, drain.

@@ -1,0 +1,1 @@
+//! The kernel's network objects: links, routes, neighbours, nftables, conntrack.

@@ -1,0 +1,1 @@
+//! Certificate authorities, certificates, kubeconfigs and join tokens, laid out as in k3s.

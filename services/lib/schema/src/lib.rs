@@ -1,0 +1,11 @@
+//! The one description of the API: the compact table, the object tree, and the encodings derived from them.
+//!
+//! Everything the API server knows about the shape of an object comes from here: routing facts, discovery,
+//! OpenAPI, field validation, patches, server-side apply, JSON and protobuf. Nothing else in the repository
+//! describes a field.
+
+mod object;
+mod value;
+
+pub use object::Object;
+pub use value::{Key, Map, Value};

@@ -1,0 +1,1 @@
+//! For tests only: temporary stores, servers and clocks.

@@ -1,0 +1,1 @@
+//! Services, load balancers and network policy as nftables.

@@ -1,0 +1,3 @@
+//! Services, load balancers and network policy as nftables.
+
+fn main() {}

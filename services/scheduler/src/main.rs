@@ -1,0 +1,3 @@
+//! Assigns pods to nodes.
+
+fn main() {}

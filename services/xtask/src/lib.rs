@@ -1,0 +1,1 @@
+//! Tasks of the repository: build, up, test, conformance.

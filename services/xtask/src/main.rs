@@ -1,0 +1,3 @@
+//! Tasks of the repository: build, up, test, conformance.
+
+fn main() {}

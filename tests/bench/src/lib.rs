@@ -1,0 +1,1 @@
+//! Figures beside the Go originals, in one run.
