@@ -18,6 +18,7 @@ SERVICE_ADDRESS = "10.43.0.1"
 PORT = 16443
 STAGES = ("machines", "api", "nodes", "dns")
 RUNTIME = "containerd"
+CRASHES = 6
 
 
 class Cluster:
@@ -47,6 +48,7 @@ class Cluster:
                 raise Failure(f"{program} is not in {binaries or 'any folder: give --bin DIR'}")
         facts = {"parts": chosen, "nodes": nodes, "bin": str(binaries.resolve()) if binaries else None, "port": port}
         state.reserve(name, arguments=arguments or [], **facts)
+        state.watch_owner(name)
         return cls(name)
 
     def _machine(self, node: Node) -> NspawnMachine:
@@ -87,6 +89,14 @@ class Cluster:
         if "dns" in stages:
             self._wait_for_dns()
             done("cluster DNS ready")
+        self._check_units()
+
+    def _check_units(self) -> None:
+        """A unit that failed for good is a fault even if the cluster seems well."""
+        for machine in self.machines.values():
+            failed = machine.execute("systemctl --failed --plain --no-legend | cut -d' ' -f1", check_return=False)[1].split()
+            if failed:
+                raise Failure(f"failed units on {machine.name}: {', '.join(failed)}\n" + "\n".join(map(machine.journal, failed)))
 
     def boot(self, node: Node, store: Path | None = None) -> None:
         """Starts one machine, with the image store if it has none."""
@@ -179,7 +189,7 @@ class Cluster:
     def wait_for_api(self, timeout: float = 60) -> None:
         """Waits until the API server says it is ready."""
         probe = self.inside(["kubectl", "get", "--raw", "/readyz", "--request-timeout=5s"])
-        wait_until("ready API server", lambda: succeeds(probe), timeout, lambda: self.troubles("datastore", "apiserver"))
+        self._wait("ready API server", lambda: succeeds(probe), timeout, ["datastore", "apiserver"])
 
     def wait_for_nodes(self, timeout: float = 60) -> None:
         """Waits until every node is Ready."""
@@ -190,7 +200,7 @@ class Cluster:
         def ready() -> bool:
             return run(self.inside(["kubectl", *probe]), check=False).split() == wanted
 
-        wait_until("Ready nodes", ready, timeout, lambda: self.troubles("apiserver", "controller", "kubelet", "network", RUNTIME))
+        self._wait("Ready nodes", ready, timeout, ["apiserver", "controller", "kubelet", "network", RUNTIME])
 
     def _wait_for_dns(self, timeout: float = 60) -> None:
         probe = ["kubectl", "-n", "kube-system", "get", "deployment", "coredns", "-o", "jsonpath={.status.availableReplicas}"]
@@ -199,20 +209,44 @@ class Cluster:
             return run(self.inside(probe), check=False).strip() == "1"
 
         def details() -> str:
-            pods = run(self.inside(["kubectl", "-n", "kube-system", "describe", "pods"]), check=False)
-            return pods[-2500:] + self.troubles("controller", "scheduler", "kubelet")
+            return run(self.inside(["kubectl", "-n", "kube-system", "describe", "pods"]), check=False)[-2500:]
 
-        wait_until("available cluster DNS", ready, timeout, details)
+        self._wait("available cluster DNS", ready, timeout, ["controller", "scheduler", "kubelet", "proxy"], details)
+
+    def _wait(self, what: str, condition: Callable[[], bool], timeout: float, suspects: list[str], details: Callable[[], str] = str) -> None:
+        """Waits; gives up early when a suspect does not stay up, and always says how the suspects are."""
+        before, looked = self._restarts(suspects), [time.monotonic()]
+
+        def checked() -> bool:
+            if condition():
+                return True
+            if time.monotonic() - looked[0] > 2:
+                looked[0] = time.monotonic()
+                for unit, restarts in self._restarts(suspects).items():
+                    if restarts - before.get(unit, 0) >= CRASHES:
+                        raise Failure(f"no {what}: {' on '.join(unit)} ends again and again\n{self.machines[unit[1]].journal(unit[0], 40)}")
+            return False
+
+        wait_until(what, checked, timeout, lambda: details() + self.troubles(*suspects))
+
+    def _restarts(self, suspects: list[str]) -> dict[tuple[str, str], int]:
+        """How often each suspect's unit was started again, by unit and machine."""
+        counts = {}
+        for node in self.nodes:
+            names = [f"{unit.name}.service" for part in suspects for unit in self.units(node, part)]
+            text = self.machines[node.name].execute(f"systemctl show -p Id,NRestarts {' '.join(names)}", check_return=False)[1] if names else ""
+            for block in text.split("\n\n"):
+                fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+                if "Id" in fields:
+                    counts[fields["Id"], node.name] = int(fields.get("NRestarts") or 0)
+        return counts
 
     def troubles(self, *suspects: str, lines: int = 15) -> str:
-        """The state and last lines of the suspects' units, for an error message."""
-        text = []
-        for node in self.nodes:
-            for unit in (unit for part in suspects for unit in self.units(node, part)):
-                machine = self.machines[node.name]
-                status = machine.execute(f"systemctl is-active {unit.name}", check_return=False)[1].strip()
-                text.append(f"--- {unit.name} on {node.name}: {status}\n{machine.journal(unit.name, lines)}")
-        return "\n".join(text)
+        """The state and last lines of the suspects' units, the ill ones last, for an error message."""
+        units = [(unit.name, self.machines[node.name]) for node in self.nodes for part in suspects for unit in self.units(node, part)]
+        states = [(machine.execute(f"systemctl is-active {unit}", check_return=False)[1].strip(), unit, machine) for unit, machine in units]
+        states.sort(key=lambda state: state[0] != "active")
+        return "\n".join(f"--- {unit} on {machine.name}: {word}\n{machine.journal(unit, lines)}" for word, unit, machine in states)
 
     def hand_over(self) -> None:
         """Lets the cluster outlive this process."""
