@@ -33,21 +33,21 @@ class Cluster:
         self.prefix = state.prefix(name)
         self.network = Network(self.prefix, self.state["number"])
         self.chosen: dict[str, str] = self.state["parts"]
-        names = [f"n{index + 1}" for index in range(self.state["nodes"])]
-        self.nodes = [Node(node, index, self.network.address(index), index == 0) for index, node in enumerate(names)]
+        self.nodes = [Node(node, index, self.network.address(index), index == 0) for index, node in enumerate(self.state["machines"])]
         self.facts = Facts(self.nodes, self.network.gateway, self.network.subnet, self.chosen)
         self.machines = {node.name: self._machine(node) for node in self.nodes}
         self.port = self.state.get("port") or PORT + self.state["number"]
 
     @classmethod
-    def create(cls, name: str, chosen: dict[str, str], *, nodes: int = 2, binaries: Path | None = None, port: int | None = None,
-               arguments: list[str] | None = None) -> "Cluster":
-        """Takes the name for this process; nothing runs yet."""
+    def create(cls, name: str, chosen: dict[str, str], *, machines: list[str], binaries: Path | None = None, port: int | None = None,
+               arguments: list[str] | None = None, layers: list[Path] | None = None) -> "Cluster":
+        """Takes the name for this process; nothing runs yet. Layers are folders laid over the machines' tree."""
         for program in parts.binaries(chosen):
             if binaries is None or not (binaries / program).exists():
                 raise Failure(f"{program} is not in {binaries or 'any folder: give --bin DIR'}")
-        facts = {"parts": chosen, "nodes": nodes, "bin": str(binaries.resolve()) if binaries else None, "port": port}
-        state.reserve(name, arguments=arguments or [], **facts)
+        over = [str(layer.resolve()) for layer in layers or []]
+        folder = str(binaries.resolve()) if binaries else None
+        state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)
         state.watch_owner(name)
         return cls(name)
 
@@ -56,7 +56,8 @@ class Cluster:
         if self.state["bin"]:
             binds["/opt/k3s-rs"] = self.state["bin"]
         name = f"{self.prefix}{node.name}"
-        return NspawnMachine(node.name, self.folder / node.name, trees.node(), name, name, binds)
+        layers = [*(Path(layer) for layer in self.state["layers"]), trees.node()]
+        return NspawnMachine(node.name, self.folder / node.name, layers, name, name, binds)
 
     def up(self, archive: Path, until: str = "dns", say: Callable[[str], None] = lambda _: None) -> None:
         """Brings the cluster up as far as asked: machines, api, nodes, dns."""
@@ -67,13 +68,10 @@ class Cluster:
             say(f"{time.monotonic() - begin:5.1f} s  {text}")
 
         store = imagestore.ensure(archive)
-        self.network.up([node.name for node in self.nodes])
-        with ThreadPoolExecutor(len(self.nodes) + 1) as pool:
+        with ThreadPoolExecutor(1) as pool:
             pki = pool.submit(self.make_pki)
-            boots = [pool.submit(self.boot, node, store) for node in self.nodes]
+            self.boot_all(store)
             pki.result()
-            for boot in boots:
-                boot.result()
         done(f"{len(self.nodes)} machines up")
         self._serve(archive)
         with ThreadPoolExecutor(len(self.nodes)) as pool:
@@ -97,6 +95,12 @@ class Cluster:
             failed = machine.execute("systemctl --failed --plain --no-legend | cut -d' ' -f1", check_return=False)[1].split()
             if failed:
                 raise Failure(f"failed units on {machine.name}: {', '.join(failed)}\n" + "\n".join(map(machine.journal, failed)))
+
+    def boot_all(self, store: Path | None = None) -> None:
+        """Makes the network and boots all machines at once."""
+        self.network.up([node.name for node in self.nodes])
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(lambda node: self.boot(node, store), self.nodes))
 
     def boot(self, node: Node, store: Path | None = None) -> None:
         """Starts one machine, with the image store if it has none."""

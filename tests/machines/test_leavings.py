@@ -15,9 +15,9 @@ CLUSTER = str(paths.HERE / "cluster")
 DRIVER = """
 import sys
 from machines import parts
-from machines.cli import archive
+from machines.commands import archive
 from machines.cluster import Cluster
-cluster = Cluster.create(sys.argv[1], parts.parse("all=none"), nodes=2)
+cluster = Cluster.create(sys.argv[1], parts.parse("all=none"), machines=["n1", "n2"])
 try:
     cluster.up(archive(), "machines")
     print("up", flush=True)
