@@ -184,7 +184,8 @@ pub fn info(runtime: &cri::v1::VersionResponse, machine: &Machine) -> NodeSystem
         machine_id: id,
         operating_system: "linux".into(),
         os_image: name.trim_matches('"').to_owned(),
-        swap: Some(k8s_openapi::api::core::v1::NodeSwapStatus { capacity: Some(machine.swap) }),
+        swap: (machine.swap > 0)
+            .then_some(k8s_openapi::api::core::v1::NodeSwapStatus { capacity: Some(machine.swap) }),
     }
 }
 
