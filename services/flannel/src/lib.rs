@@ -7,10 +7,10 @@
 mod app;
 mod files;
 mod masquerade;
-mod model;
+pub mod model;
 pub mod plan;
 mod settings;
-mod subnet;
+pub mod subnet;
 
 pub use app::run;
 pub use settings::{Backend, Settings};
