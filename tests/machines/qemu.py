@@ -123,17 +123,17 @@ class QemuMachine(Machine):
         return True
 
     def _greet(self) -> None:
-        """The shell may not read yet: ask until it answers, then drop every further answer."""
+        """The shell may not read yet, and the console echoes until it does: ask until an answer, not an echo, comes; drop what is late."""
         mark = "ready-for-commands"
 
         def answered() -> bool:
-            self._send(f"echo {mark}\n")
+            self._send("echo ready-for-''commands\n")
             with contextlib.suppress(TimeoutError):
                 return mark in self._line(2)
             return False
 
         wait_until(f"shell of {self.name}", answered, BOOT_TIMEOUT, lambda: self._tail("console"))
-        self._send("echo end-of-greeting\n")
+        self._send("echo end-of-''greeting\n")
         while "end-of-greeting" not in self._line(30):
             pass
 

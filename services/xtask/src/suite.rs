@@ -26,7 +26,8 @@ impl Count {
     /// What a line of output says: `test result: ok. 3 passed; 0 failed; …`, `24 passed, 1 failed …`, `Ran 4 tests in …`.
     fn in_line(line: &str) -> Self {
         let number = |word: &str| {
-            let words: Vec<&str> = line.split([' ', ';', ',', '.', '(']).filter(|word| !word.is_empty()).collect();
+            let words: Vec<&str> =
+                line.split([' ', ';', ',', '.', '(']).filter(|word| !word.is_empty()).collect();
             let found = words.windows(2).find(|pair| pair[1] == word);
             found.and_then(|pair| pair[0].parse().ok())
         };
@@ -75,7 +76,8 @@ pub(crate) fn run(repository: &Repository, slow: bool) -> Result<ExitCode> {
 /// What is run, cheapest first.
 fn steps(repository: &Repository) -> Vec<(&'static str, Command)> {
     let cargo = |words: &[&str]| slot(repository, [&["cargo"], words].concat());
-    let clippy = ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+    let clippy =
+        ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
     let python = |words: &[&str]| {
         let mut command = command(repository, "python3", words);
         command.current_dir(repository.path("tests"));
@@ -100,7 +102,11 @@ mod tests {
     #[test]
     fn counts_are_read_from_every_kind_of_runner() {
         for (line, passed, failed) in [
-            ("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s", 12, 0),
+            (
+                "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+                12,
+                0,
+            ),
             ("test result: FAILED. 3 passed; 2 failed; 0 ignored", 3, 2),
             ("24 passed, 1 failed (1 not in failing.txt); table: /x", 24, 1),
             ("Ran 4 tests in 15.6s", 4, 0),
