@@ -18,7 +18,7 @@ from pathlib import Path
 from . import newc, paths, trees
 from .machine import DEFAULT_TIMEOUT, Machine
 from .nspawn import start_time
-from .shell import Failure, run, wait_until
+from .shell import Failure, run, succeeds, wait_until
 
 BOOT_TIMEOUT = 240
 MEMORY_MIB = 2048
@@ -111,7 +111,8 @@ class QemuMachine(Machine):
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._file("pid").write_text(f"{process.pid} {start_time(process.pid)}")
         wait_until(f"console of {self.name}", lambda: self._connected(process), 30, lambda: self._tail("qemu.log"))
-        run(["ip", "-n", self._namespace, "link", "set", self._port, "master", "br0", "up"])
+        plug = ["ip", "-n", self._namespace, "link", "set", self._port, "master", "br0", "up"]
+        wait_until(f"network card of {self.name}", lambda: succeeds(plug), 30)
         self._greet()
         wait_until(f"boot of {self.name}", self._booted, BOOT_TIMEOUT, lambda: self._tail("console"))
 
