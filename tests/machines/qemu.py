@@ -166,9 +166,12 @@ class QemuMachine(Machine):
         end, data = time.monotonic() + timeout, bytearray()
         while not data.endswith(b"\n"):
             self._shell.settimeout(max(0.01, end - time.monotonic()))
-            piece = self._shell.recv(1)
+            try:
+                piece = self._shell.recv(1)
+            except ConnectionError:
+                piece = b""
             if not piece:
-                raise Failure(f"{self.name} is gone\n{self._tail('console')}")
+                raise Failure(f"{self.name} is gone\n{self._tail('qemu.log')}\n{self._tail('console')}")
             data += piece
         return data.decode(errors="replace").strip()
 
@@ -201,7 +204,8 @@ class QemuMachine(Machine):
         if self._shell:
             self._shell.close()
             self._shell = None
-        wait_until(f"end of {self.name}", lambda: not self.is_up(), 30)
+        card = ["ip", "-n", self._namespace, "link", "show", self._port]
+        wait_until(f"end of {self.name}", lambda: not self.is_up() and not succeeds(card), 30)
 
     def wait_for_shutdown(self, timeout: float = 120) -> None:
         """Waits until QEMU has ended."""
