@@ -4,8 +4,13 @@
 //! OpenAPI, field validation, patches, server-side apply, JSON and protobuf. Nothing else in the repository
 //! describes a field.
 
+pub mod json;
 mod object;
+pub mod proto;
+mod special;
+pub mod table;
 mod value;
 
 pub use object::Object;
+pub use table::{Field, Schema, Table, Topology, Ty, Type, TypeId};
 pub use value::{Key, Map, Value};
