@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import imagestore, parts, paths, state, trees
+from . import host, imagestore, parts, paths, state, trees
 from .network import Network
 from .nspawn import NspawnMachine
 from .parts.base import Facts, Node, Unit
@@ -49,6 +49,7 @@ class Cluster:
                 raise Failure(f"{program} is not in {binaries or 'any folder: give --bin DIR'}")
         over = [str(layer.resolve()) for layer in layers or []]
         folder = str(binaries.resolve()) if binaries else None
+        host.raise_limits()
         port = port or free_port()
         state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)
         state.watch_owner(name)
