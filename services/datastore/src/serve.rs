@@ -1,10 +1,15 @@
 //! The process: the log, the engine, its listeners.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use mvcc::grpc::{self, Services};
 use mvcc::{Engine, Options};
 
 use crate::{Settings, sqlite};
+
+/// Requests under way at the end get this long.
+const LAST_WRITES: Duration = Duration::from_millis(500);
 
 /// Serves until the shutdown signal, or until the log lost what was acknowledged.
 ///
@@ -41,10 +46,14 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         () = engine.ended() => anyhow::bail!("the engine gave up; see above"),
         () = context.shutdown.wait() => {}
     }
-    for task in serving {
-        task.await.context("serving")?;
-    }
-    Ok(())
+    // writes under way end within a sync; watches never do
+    let ended = async {
+        for task in serving {
+            task.await.context("serving")?;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LAST_WRITES, ended).await.unwrap_or(Ok(()))
 }
 
 async fn start(settings: &Settings) -> anyhow::Result<Engine> {

@@ -174,10 +174,13 @@ impl Log for SqliteLog {
     }
 
     fn size(&self) -> SizeBytes {
-        let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+        let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let sizes = number("page_count").and_then(|pages| Ok((pages, number("freelist_count")?)));
         match sizes {
-            Ok((pages, free)) => SizeBytes { total: pages * 4096, used: (pages - free) * 4096 },
+            Ok((pages, free)) => {
+                let bytes = |pages: i64| pages.unsigned_abs() * 4096;
+                SizeBytes { total: bytes(pages), used: bytes(pages - free) }
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "Reading the size of the database");
                 SizeBytes::default()

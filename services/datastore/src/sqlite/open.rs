@@ -1,6 +1,7 @@
 //! Opening the database: settings, schema, integrity.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mvcc::{Head, Log, LogError, Opener};
 use rusqlite::config::DbConfig;
@@ -20,6 +21,8 @@ PRAGMA journal_size_limit=-1;
 PRAGMA cache_size=-2048;
 PRAGMA temp_store=MEMORY;
 ";
+
+const BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +119,8 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     // closing must not throw the prepared WAL away
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // only the restart of the WAL ever waits, for the reader: not long, it is done again soon
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(CREATE)?;
     connection.execute_batch(SETTINGS)?;
     Ok(connection)

@@ -20,6 +20,8 @@ const BATCH_MAX: usize = 1024;
 const SLICE: usize = 256;
 /// Between attempts to open a log that failed.
 const REOPEN_WAIT: Duration = Duration::from_millis(200);
+/// The size of the log is looked at once in so many batches.
+const MEASURE_TURNS: u32 = 256;
 const IDLE_WAIT: Duration = Duration::from_secs(3600);
 
 type ReplyTo = oneshot::Sender<Result<Reply, Refusal>>;
@@ -40,6 +42,8 @@ pub(crate) struct Writer {
     garbage: Vec<u64>,
     /// The log has housekeeping to do.
     untidy: bool,
+    /// Turns since the log's size was looked at.
+    unmeasured: u32,
     queue: Receiver<Job>,
 }
 
@@ -51,7 +55,7 @@ impl Writer {
         garbage: Vec<u64>,
         queue: Receiver<Job>,
     ) -> Self {
-        Self { shared, opener, log, garbage, untidy: true, queue }
+        Self { shared, opener, log, garbage, untidy: true, unmeasured: 0, queue }
     }
 
     /// Works until every engine handle is gone, or acknowledged writes are.
@@ -187,9 +191,17 @@ impl Writer {
                 self.garbage.truncate(rest);
             }
         }
-        self.untidy = self.log.tend()?;
-        *self.shared.size.lock().unwrap_or_else(PoisonError::into_inner) = self.log.size();
+        let was_untidy = std::mem::replace(&mut self.untidy, self.log.tend()?);
+        self.unmeasured += 1;
+        if was_untidy || self.unmeasured >= MEASURE_TURNS {
+            self.measure();
+        }
         Ok(())
+    }
+
+    fn measure(&mut self) {
+        self.unmeasured = 0;
+        *self.shared.size.lock().unwrap_or_else(PoisonError::into_inner) = self.log.size();
     }
 
     /// Opens the log again and rebuilds everything from it, refusing requests meanwhile. False when the engine is no
