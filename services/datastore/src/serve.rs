@@ -1,5 +1,6 @@
 //! The process: the log, the engine, its listeners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -25,7 +26,10 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     }
     if let Some(address) = settings.listen {
         let tls = match &settings.tls {
-            Some(files) => Some(web::TlsConfig::from_files(&files.certificate, &files.key)?),
+            Some(files) => {
+                let server = web::TlsConfig::from_files(&files.certificate, &files.key)?;
+                Some(grpc::Tls { server, clients: Arc::new(web::ClientCa::from_file(&files.client_ca)?) })
+            }
             None if address.ip().is_loopback() => None,
             None => anyhow::bail!("listening on {address} needs tls: only loopback is served in the clear"),
         };

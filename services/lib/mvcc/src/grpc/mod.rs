@@ -75,18 +75,39 @@ impl Services {
             "etcdserverpb.Cluster" => self.cluster.call(request).await,
             other => Ok(tonic::Status::unimplemented(format!("unknown service {other}")).into_http()),
         };
-        let response = answered.unwrap_or_else(|never| match never {});
-        response.map(|body: tonic::body::Body| body.map_err(Into::into).boxed_unsync())
+        render(answered.unwrap_or_else(|never| match never {}))
     }
 }
 
-/// Serves the engine on a listener until `stop`.
-pub async fn serve(
-    listener: web::Listener,
-    tls: Option<web::TlsConfig>,
-    services: Services,
-    stop: web::Shutdown,
-) {
-    let answer = move |request, _peer: Arc<web::Peer>| services.clone().answer(request);
-    web::serve(listener, tls, answer, stop).await;
+/// TLS for a listener: who serves, and whose clients are let in.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The server's certificate.
+    pub server: web::TlsConfig,
+    /// The authority every client's certificate must be of.
+    pub clients: Arc<web::ClientCa>,
+}
+
+/// Serves the engine on a listener until `stop`: in the clear for a unix socket, whose file mode says who may.
+pub async fn serve(listener: web::Listener, tls: Option<Tls>, services: Services, stop: web::Shutdown) {
+    let (server, clients) = tls.map(|tls| (tls.server, tls.clients)).unzip();
+    let answer = move |request, peer: Arc<web::Peer>| {
+        // judged for each request: a certificate that ran out ends what an open connection may do
+        let refused = clients.as_ref().and_then(|ca: &Arc<web::ClientCa>| ca.verify(&peer.certificates).err());
+        let services = services.clone();
+        async move {
+            match refused {
+                None => services.answer(request).await,
+                Some(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "Refused a client");
+                    render(tonic::Status::unauthenticated("client certificate required").into_http())
+                }
+            }
+        }
+    };
+    web::serve(listener, server, answer, stop).await;
+}
+
+fn render(response: Response<tonic::body::Body>) -> Response<web::Body> {
+    response.map(|body| body.map_err(Into::into).boxed_unsync())
 }
