@@ -61,7 +61,7 @@ pub async fn expires(f: Fixture) {
     f.kv.revoke(kept).await.unwrap();
 }
 
-pub async fn refusals(f: Fixture) {
+pub async fn bad_leases(f: Fixture) {
     assert!(matches!(f.kv.revoke(987_654).await, Err(Error::LeaseNotFound)));
     let put = f.kv.create(&f.key("a"), "".into(), 987_654).await;
     assert!(matches!(put, Err(Error::LeaseNotFound)), "{put:?}");

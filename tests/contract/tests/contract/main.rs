@@ -29,11 +29,11 @@ macro_rules! checks {
 checks! {
     range::pages_counts_and_revisions,
     range::orders_and_filters,
-    range::refusals,
+    range::bad_reads,
     txn::kubernetes_writes,
     txn::one_revision_for_all,
     txn::compares,
-    txn::refusals,
+    txn::bad_transactions,
     watch::replays_and_follows,
     watch::sees_whole_revisions,
     watch::filters_and_cancels,
@@ -44,5 +44,5 @@ checks! {
     compaction::deleted_keys_go,
     lease::keys_end_with_it,
     lease::expires,
-    lease::refusals,
+    lease::bad_leases,
 }

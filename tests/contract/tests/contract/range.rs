@@ -87,7 +87,7 @@ pub async fn orders_and_filters(f: Fixture) {
     }
 }
 
-pub async fn refusals(f: Fixture) {
+pub async fn bad_reads(f: Fixture) {
     let newest = f.put("a", "").await;
     let future = f.kv.get(&f.key("a"), newest + 1000).await;
     assert!(matches!(future, Err(Error::FutureRevision)), "{future:?}");

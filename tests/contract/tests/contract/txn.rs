@@ -144,7 +144,7 @@ pub async fn compares(f: Fixture) {
     }
 }
 
-pub async fn refusals(f: Fixture) {
+pub async fn bad_transactions(f: Fixture) {
     let before = f.put("a", "1").await;
     let leased = PutRequest { key: f.key("b").into(), lease: 12345, ..Default::default() };
     let keep = PutRequest { key: f.key("none").into(), ignore_value: true, ..Default::default() };

@@ -121,8 +121,10 @@ pub async fn sees_whole_revisions(f: Fixture) {
     }
 }
 
-async fn raw_stream(f: &Fixture) -> (mpsc::Sender<WatchRequest>, Streaming<WatchResponse>) {
+/// etcd answers nothing, not even headers, before the first request.
+async fn raw_stream(f: &Fixture, first: WatchRequest) -> (mpsc::Sender<WatchRequest>, Streaming<WatchResponse>) {
     let (requests, receiver) = mpsc::channel(8);
+    requests.send(first).await.unwrap();
     let answers = f.raw_watch().watch(ReceiverStream::new(receiver)).await.unwrap().into_inner();
     (requests, answers)
 }
@@ -132,13 +134,14 @@ fn create(create: WatchCreateRequest) -> WatchRequest {
 }
 
 pub async fn filters_and_cancels(f: Fixture) {
-    let (requests, mut answers) = raw_stream(&f).await;
     let base = WatchCreateRequest { key: f.key("a").into(), ..Default::default() };
     let filtered = |filter: FilterType, id| WatchCreateRequest { filters: vec![filter as i32], watch_id: id, ..base.clone() };
-    let wanted = [base.clone(), filtered(FilterType::Noput, 7), filtered(FilterType::Nodelete, 9)];
+    let (requests, mut answers) = raw_stream(&f, create(base.clone())).await;
     let mut ids = Vec::new();
-    for request in wanted {
-        requests.send(create(request)).await.unwrap();
+    for next in [Some(filtered(FilterType::Noput, 7)), Some(filtered(FilterType::Nodelete, 9)), None] {
+        if let Some(next) = next {
+            requests.send(create(next)).await.unwrap();
+        }
         let answer = answers.next().await.unwrap().unwrap();
         assert!(answer.created && !answer.canceled);
         ids.push(answer.watch_id);
