@@ -39,6 +39,10 @@ async fn write(kv: Kv, key: String, ledger: &Mutex<Ledger>, note: impl Fn(&str, 
     let Ok((_, current)) = kv.get(key.as_bytes(), 0).await else { return };
     let mut counter = current.as_ref().and_then(|kv| parse(&kv.value)).unwrap_or(0);
     let mut expected = current.map_or(0, |kv| kv.mod_revision);
+    if counter > 0 {
+        // what was read is promised as much as what was acknowledged
+        acknowledge(ledger, &note, &key, Entry { counter, revision: expected });
+    }
     loop {
         counter += 1;
         let value = |counter: u64| Bytes::from(format!("{counter} {}", "x".repeat(900)));
