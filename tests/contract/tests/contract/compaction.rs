@@ -4,7 +4,7 @@ use etcd::{Error, Range, WatchMessage, WatchOptions};
 
 use crate::fixture::Fixture;
 
-pub async fn history_ends_there(f: Fixture) {
+pub(crate) async fn history_ends_there(f: Fixture) {
     if !f.alone {
         return; // it would take other checks' history
     }
@@ -19,7 +19,7 @@ pub async fn history_ends_there(f: Fixture) {
     assert_eq!(f.kv.range(Range::prefix(f.prefix())).await.unwrap().count, 2);
 }
 
-pub async fn deleted_keys_go(f: Fixture) {
+pub(crate) async fn deleted_keys_go(f: Fixture) {
     if !f.alone {
         return;
     }

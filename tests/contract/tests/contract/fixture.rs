@@ -14,39 +14,39 @@ use etcd::rpc::watch_client::WatchClient;
 use etcd::{Channel, Endpoint, Kv};
 
 /// A store and a prefix in it.
-pub struct Fixture {
-    pub kv: Kv,
+pub(crate) struct Fixture {
+    pub(crate) kv: Kv,
     channel: Channel,
     prefix: String,
     /// No other check uses this store: compaction may be tested.
-    pub alone: bool,
+    pub(crate) alone: bool,
 }
 
 static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
 impl Fixture {
-    pub fn key(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn key(&self, name: &str) -> Vec<u8> {
         format!("{}{name}", self.prefix).into_bytes()
     }
 
-    pub fn prefix(&self) -> &[u8] {
+    pub(crate) fn prefix(&self) -> &[u8] {
         self.prefix.as_bytes()
     }
 
-    pub fn raw(&self) -> KvClient<Channel> {
+    pub(crate) fn raw(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone())
     }
 
-    pub fn raw_watch(&self) -> WatchClient<Channel> {
+    pub(crate) fn raw_watch(&self) -> WatchClient<Channel> {
         WatchClient::new(self.channel.clone())
     }
 
-    pub fn raw_lease(&self) -> LeaseClient<Channel> {
+    pub(crate) fn raw_lease(&self) -> LeaseClient<Channel> {
         LeaseClient::new(self.channel.clone())
     }
 
     /// Puts a key whatever was there; gives the revision.
-    pub async fn put(&self, name: &str, value: &'static str) -> i64 {
+    pub(crate) async fn put(&self, name: &str, value: &'static str) -> i64 {
         let request = etcd::rpc::PutRequest {
             key: self.key(name).into(),
             value: Bytes::from_static(value.as_bytes()),
@@ -55,7 +55,7 @@ impl Fixture {
         self.raw().put(request).await.unwrap().into_inner().header.unwrap().revision
     }
 
-    pub async fn delete(&self, name: &str) -> i64 {
+    pub(crate) async fn delete(&self, name: &str) -> i64 {
         let request = etcd::rpc::DeleteRangeRequest { key: self.key(name).into(), ..Default::default() };
         self.raw().delete_range(request).await.unwrap().into_inner().header.unwrap().revision
     }
@@ -66,7 +66,7 @@ impl Fixture {
         Self { kv: Kv::new(channel.clone()), channel, prefix, alone }
     }
 
-    pub fn etcd<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
+    pub(crate) fn etcd<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
         let Some(etcd) = Etcd::shared() else {
             println!("skipped: no etcd; set K3S_RS_ETCD to its program");
             return;
@@ -74,14 +74,14 @@ impl Fixture {
         block_on(check(Self::over(&etcd.endpoint, false)));
     }
 
-    pub fn memory<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
+    pub(crate) fn memory<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
         block_on(async {
             let store = testkit::store().await;
             check(Self::over(&store.endpoint, true)).await;
         });
     }
 
-    pub fn sqlite<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
+    pub(crate) fn sqlite<F: Future<Output = ()>>(check: impl FnOnce(Self) -> F) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         block_on(async {

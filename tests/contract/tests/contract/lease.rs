@@ -5,7 +5,7 @@ use etcd::{Error, Range, WatchEvent, WatchMessage, WatchOptions};
 
 use crate::fixture::Fixture;
 
-pub async fn keys_end_with_it(f: Fixture) {
+pub(crate) async fn keys_end_with_it(f: Fixture) {
     let lease = f.kv.grant(600).await.unwrap();
     assert!(lease > 0);
     for name in ["b", "a", "moved"] {
@@ -40,7 +40,7 @@ pub async fn keys_end_with_it(f: Fixture) {
     assert_eq!(left.ttl, -1);
 }
 
-pub async fn expires(f: Fixture) {
+pub(crate) async fn expires(f: Fixture) {
     let lease = f.kv.grant(2).await.unwrap();
     let kept = f.kv.grant(600).await.unwrap();
     f.kv.create(&f.key("short"), "".into(), lease).await.unwrap();
@@ -61,7 +61,7 @@ pub async fn expires(f: Fixture) {
     f.kv.revoke(kept).await.unwrap();
 }
 
-pub async fn bad_leases(f: Fixture) {
+pub(crate) async fn bad_leases(f: Fixture) {
     assert!(matches!(f.kv.revoke(987_654).await, Err(Error::LeaseNotFound)));
     let put = f.kv.create(&f.key("a"), "".into(), 987_654).await;
     assert!(matches!(put, Err(Error::LeaseNotFound)), "{put:?}");

@@ -7,7 +7,7 @@ use etcd::{Error, Range};
 
 use crate::fixture::Fixture;
 
-pub async fn pages_counts_and_revisions(f: Fixture) {
+pub(crate) async fn pages_counts_and_revisions(f: Fixture) {
     let mut last = 0;
     for name in ["c", "a", "e", "b", "d"] {
         let revision = f.put(name, "1").await;
@@ -50,7 +50,7 @@ pub async fn pages_counts_and_revisions(f: Fixture) {
     assert_eq!(&x.kvs[0].key[..], f.key("x-y"));
 }
 
-pub async fn orders_and_filters(f: Fixture) {
+pub(crate) async fn orders_and_filters(f: Fixture) {
     let first = f.put("a", "z").await;
     f.put("b", "y").await;
     let third = f.put("c", "x").await;
@@ -87,7 +87,7 @@ pub async fn orders_and_filters(f: Fixture) {
     }
 }
 
-pub async fn bad_reads(f: Fixture) {
+pub(crate) async fn bad_reads(f: Fixture) {
     let newest = f.put("a", "").await;
     let future = f.kv.get(&f.key("a"), newest + 1000).await;
     assert!(matches!(future, Err(Error::FutureRevision)), "{future:?}");

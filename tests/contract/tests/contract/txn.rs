@@ -26,7 +26,7 @@ fn read(f: &Fixture, name: &str) -> RequestOp {
     op(Op::RequestRange(RangeRequest { key: f.key(name).into(), ..Default::default() }))
 }
 
-pub async fn kubernetes_writes(f: Fixture) {
+pub(crate) async fn kubernetes_writes(f: Fixture) {
     let key = f.key("pod");
     let Outcome::Done { revision: created, .. } = f.kv.create(&key, "1".into(), 0).await.unwrap() else {
         panic!("created");
@@ -58,7 +58,7 @@ pub async fn kubernetes_writes(f: Fixture) {
     assert!(matches!(f.kv.update_if(&f.key("new"), 0, "".into(), 0).await.unwrap(), Outcome::Done { .. }));
 }
 
-pub async fn one_revision_for_all(f: Fixture) {
+pub(crate) async fn one_revision_for_all(f: Fixture) {
     f.put("old", "1").await;
     let before = f.put("gone", "1").await;
     let inner = TxnRequest {
@@ -104,7 +104,7 @@ fn compare(f: &Fixture, name: &str, result: CompareResult, union: TargetUnion) -
     Compare { result, target, key, target_union: Some(union), ..Default::default() }
 }
 
-pub async fn compares(f: Fixture) {
+pub(crate) async fn compares(f: Fixture) {
     use CompareResult::{Equal, Greater, Less, NotEqual};
     use TargetUnion::{CreateRevision, Lease, ModRevision, Value, Version};
     let created = f.put("a", "m").await;
@@ -144,7 +144,7 @@ pub async fn compares(f: Fixture) {
     }
 }
 
-pub async fn bad_transactions(f: Fixture) {
+pub(crate) async fn bad_transactions(f: Fixture) {
     let before = f.put("a", "1").await;
     let leased = PutRequest { key: f.key("b").into(), lease: 12345, ..Default::default() };
     let keep = PutRequest { key: f.key("none").into(), ignore_value: true, ..Default::default() };

@@ -50,7 +50,7 @@ fn is(events: &[WatchEvent], expected: &[(char, char, &str, &str)]) {
     assert_eq!(found, expected);
 }
 
-pub async fn replays_and_follows(f: Fixture) {
+pub(crate) async fn replays_and_follows(f: Fixture) {
     let first = f.put("a", "1").await;
     f.put("a", "2").await;
     f.delete("a").await;
@@ -94,7 +94,7 @@ pub async fn replays_and_follows(f: Fixture) {
     assert!(revisions.is_sorted() && all.len() == 3001);
 }
 
-pub async fn sees_whole_revisions(f: Fixture) {
+pub(crate) async fn sees_whole_revisions(f: Fixture) {
     for name in ["a", "b", "c"] {
         f.put(name, "1").await;
     }
@@ -133,7 +133,7 @@ fn create(create: WatchCreateRequest) -> WatchRequest {
     WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }
 }
 
-pub async fn filters_and_cancels(f: Fixture) {
+pub(crate) async fn filters_and_cancels(f: Fixture) {
     let base = WatchCreateRequest { key: f.key("a").into(), ..Default::default() };
     let filtered = |filter: FilterType, id| WatchCreateRequest { filters: vec![filter as i32], watch_id: id, ..base.clone() };
     let (requests, mut answers) = raw_stream(&f, create(base.clone())).await;
@@ -174,7 +174,7 @@ pub async fn filters_and_cancels(f: Fixture) {
     }
 }
 
-pub async fn progress_is_a_promise(f: Fixture) {
+pub(crate) async fn progress_is_a_promise(f: Fixture) {
     let start = f.put("a", "0").await;
     let mut watch = f.kv.watch(WatchOptions::prefix(f.prefix(), start)).await.unwrap();
     events(&mut watch, 1).await;
@@ -208,7 +208,7 @@ pub async fn progress_is_a_promise(f: Fixture) {
     }
 }
 
-pub async fn compacted_start(f: Fixture) {
+pub(crate) async fn compacted_start(f: Fixture) {
     if !f.alone {
         return;
     }
@@ -226,7 +226,7 @@ pub async fn compacted_start(f: Fixture) {
     assert_eq!((short(&event[0]).0, short(&event[0]).2.as_str()), ('+', "3"));
 }
 
-pub async fn prefix_and_single_key(f: Fixture) {
+pub(crate) async fn prefix_and_single_key(f: Fixture) {
     let start = f.put("k", "1").await;
     f.put("k2", "1").await;
     let single = WatchOptions { start: f.key("k").into(), start_revision: start, ..Default::default() };
