@@ -1,1 +1,26 @@
 //! What every main does: settings, logging, metrics, health, D-Bus presence, drain.
+//!
+//! A daemon's `main.rs` is one call of [`run`] with an [`About`] and its own `async fn(settings, Context)`:
+//!
+//! ```text
+//! settings → logging → sockets → runtime → D-Bus (in the background) → your function → drain
+//! ```
+//!
+//! Invariant: nothing here waits for D-Bus. A missing or dying bus costs visibility, never service.
+
+mod args;
+mod bus;
+mod context;
+mod health;
+mod logging;
+mod metrics;
+mod run;
+
+pub use context::{Context, State};
+pub use health::{Check, Health, serve_health};
+pub use logging::LogLevel;
+pub use metrics::Metrics;
+pub use run::{About, run};
+
+/// Exit status for a configuration that cannot be used (sysexits' `EX_CONFIG`): systemd does not restart on it.
+pub const EXIT_CONFIG: u8 = 78;

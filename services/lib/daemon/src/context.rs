@@ -1,0 +1,125 @@
+//! What a daemon's own function is given.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use k3s_rs_systemd::{Notify, Sockets, watchdog_interval};
+use tokio::sync::watch;
+
+use crate::{About, Health, LogLevel, Metrics};
+
+/// How a component is, as D-Bus and `k3s-rs status` show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// It serves.
+    pub ready: bool,
+    /// One line for people.
+    pub status: String,
+    /// The last error that still matters, empty when none does.
+    pub last_error: String,
+    /// Since when it is ready or not.
+    pub since: SystemTime,
+}
+
+/// What a daemon's own function is given.
+#[derive(Debug)]
+pub struct Context {
+    /// The daemon's names.
+    pub about: About,
+    /// Sockets handed over by socket units.
+    pub sockets: Sockets,
+    /// Set when the daemon shall end.
+    pub shutdown: web::Shutdown,
+    /// Named health checks, served by `serve_health`.
+    pub health: Health,
+    /// The metrics registry, served by `serve_health`.
+    pub metrics: Metrics,
+    /// The level of the logs, changeable while running.
+    pub log_level: LogLevel,
+    state: watch::Sender<State>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        about: About,
+        sockets: Sockets,
+        shutdown: web::Shutdown,
+        log_level: LogLevel,
+    ) -> (Self, watch::Receiver<State>) {
+        let starting = State {
+            ready: false,
+            status: "starting".into(),
+            last_error: String::new(),
+            since: SystemTime::now(),
+        };
+        let (state, receiver) = watch::channel(starting);
+        let (health, metrics) = (Health::default(), Metrics::default());
+        (Self { about, sockets, shutdown, health, metrics, log_level, state }, receiver)
+    }
+
+    pub(crate) fn notify(&self) -> Notify {
+        Notify
+    }
+
+    /// The sockets handed over under a name, or one bound by `bind` when there is none (outside systemd).
+    ///
+    /// # Errors
+    /// Taking over or binding fails; a port in use says so.
+    pub async fn listeners<F>(&mut self, name: &str, bind: F) -> io::Result<Vec<web::Listener>>
+    where
+        F: AsyncFnOnce() -> io::Result<web::Listener>,
+    {
+        let handed = self.sockets.named(name);
+        if handed.is_empty() {
+            return Ok(vec![bind().await?]);
+        }
+        handed.into_iter().map(web::Listener::from_fd).collect()
+    }
+
+    /// Says that the daemon serves: to systemd, to D-Bus, to the log.
+    pub fn ready(&self, status: &str) {
+        for name in self.sockets.unclaimed() {
+            tracing::warn!(socket = name, "Handed a socket this daemon does not know");
+        }
+        Notify.ready(status);
+        tracing::info!(status, "Ready");
+        self.state.send_modify(|state| {
+            *state = State {
+                ready: true,
+                status: status.into(),
+                last_error: String::new(),
+                since: SystemTime::now(),
+            }
+        });
+    }
+
+    /// Changes the line for people, and whether an error matters.
+    pub fn status(&self, status: &str, last_error: &str) {
+        Notify.status(status);
+        self.state.send_modify(|state| {
+            state.status = status.into();
+            state.last_error = last_error.into();
+        });
+    }
+
+    /// Feeds the watchdog from `probe`, a real round trip through what the daemon does: as long as it succeeds.
+    /// Does nothing where the unit has no watchdog.
+    pub fn feed_watchdog<F, Fut>(&self, probe: F)
+    where
+        F: Fn() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), Box<dyn std::error::Error + Send + Sync>>> + Send,
+    {
+        let Some(interval) = watchdog_interval() else { return };
+        let limit = (interval / 2).max(Duration::from_millis(100));
+        tokio::spawn(async move {
+            loop {
+                match tokio::time::timeout(limit, probe()).await {
+                    Ok(Ok(())) => Notify.alive(),
+                    Ok(Err(error)) => tracing::error!(error = &*error as &dyn std::error::Error, "Unhealthy"),
+                    Err(_) => tracing::error!(seconds = limit.as_secs(), "Health round trip took too long"),
+                }
+                tokio::time::sleep(limit).await;
+            }
+        });
+    }
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Builds upstream's programs from the Go module mirror into the cache: what the reference cluster and the test images need.
+
+    programs.py [NAME ...]      default: everything; prints the folder with the programs
+
+Each folder under programs/ is a Go module that only names packages (tools.go) and pins versions (go.mod, go.sum).
+A program is built again only when its module's files changed.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from machines import paths  # noqa: E402
+from machines.shell import Failure, run  # noqa: E402
+
+KUBERNETES_VERSION = "1.36.3"
+K8S = "k8s.io/kubernetes"
+ETCD = "go.etcd.io/etcd"
+CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+CNI = "github.com/containernetworking/plugins/plugins"
+
+
+@dataclass(frozen=True)
+class Program:
+    """One program: its module's folder under programs/, the package, and how it is built."""
+
+    module: str
+    package: str
+    test: bool = False
+    optional: bool = False
+
+
+PROGRAMS = {
+    "kube-apiserver": Program("kubernetes", f"{K8S}/cmd/kube-apiserver"),
+    "kube-controller-manager": Program("kubernetes", f"{K8S}/cmd/kube-controller-manager"),
+    "kube-scheduler": Program("kubernetes", f"{K8S}/cmd/kube-scheduler"),
+    "kubelet": Program("kubernetes", f"{K8S}/cmd/kubelet"),
+    "kube-proxy": Program("kubernetes", f"{K8S}/cmd/kube-proxy"),
+    "kubectl": Program("kubernetes", f"{K8S}/cmd/kubectl"),
+    "e2e.test": Program("kubernetes", f"{K8S}/test/e2e", test=True),
+    "ginkgo": Program("kubernetes", "github.com/onsi/ginkgo/v2/ginkgo"),
+    "agnhost": Program("kubernetes", f"{K8S}/test/images/agnhost"),
+    "nnp": Program("kubernetes", f"{K8S}/test/images/nonewprivs"),
+    "sample-apiserver": Program("kubernetes", "k8s.io/sample-apiserver"),
+    "etcd": Program("etcd", f"{ETCD}/server/v3"),
+    "etcdctl": Program("etcd", f"{ETCD}/etcdctl/v3"),
+    "containerd": Program("containerd", f"{CONTAINERD}/containerd"),
+    "containerd-shim-runc-v2": Program("containerd", f"{CONTAINERD}/containerd-shim-runc-v2"),
+    "ctr": Program("containerd", f"{CONTAINERD}/ctr"),
+    "coredns": Program("coredns", "github.com/coredns/coredns"),
+    "cni-bridge": Program("cni", f"{CNI}/main/bridge"),
+    "cni-loopback": Program("cni", f"{CNI}/main/loopback"),
+    "cni-host-local": Program("cni", f"{CNI}/ipam/host-local"),
+    "cni-portmap": Program("cni", f"{CNI}/meta/portmap"),
+    "cni-bandwidth": Program("cni", f"{CNI}/meta/bandwidth"),
+    "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", optional=True),
+    "metrics-server": Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", optional=True),
+}
+
+
+def linker_flags() -> str:
+    """What upstream's own build stamps into its programs: the version they answer with."""
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    facts = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    stamps = [f"-X {package}.{name}={value}" for package in packages for name, value in facts.items()]
+    return " ".join(["-s", "-w", *stamps])
+
+
+def fingerprint(name: str) -> str:
+    """Changes whenever what the program is built from changes."""
+    program = PROGRAMS[name]
+    digest = hashlib.sha256(f"{program} {linker_flags()}".encode())
+    for file in ("go.mod", "go.sum"):
+        digest.update((HERE / "programs" / program.module / file).read_bytes())
+    return digest.hexdigest()
+
+
+def is_built(name: str) -> bool:
+    """Whether the cache holds this very version of the program."""
+    stamp = paths.programs() / f".{name}.stamp"
+    return stamp.exists() and stamp.read_text() == fingerprint(name) and (paths.programs() / name).exists()
+
+
+def build(name: str) -> None:
+    """Builds one program; the file appears whole or not at all."""
+    program, out = PROGRAMS[name], paths.programs()
+    module = HERE / "programs" / program.module
+    verb = ["test", "-c"] if program.test else ["build"]
+    partial = out / f".{name}.partial.{os.getpid()}"
+    command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS", "2"), "-mod=readonly"]
+    command += ["-ldflags", linker_flags(), "-o", str(partial), program.package]
+    run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "0"})
+    partial.rename(out / name)
+    (out / f".{name}.stamp").write_text(fingerprint(name))
+
+
+def build_pause() -> None:
+    """The static sandbox process of our own."""
+    source, target = HERE / "programs" / "pause.c", paths.programs() / "pause"
+    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+        return
+    run(["gcc", "-static", "-Os", "-s", "-o", str(target), str(source)])
+
+
+def link_plugins() -> None:
+    """CNI plugins under the names containerd calls them by."""
+    folder = paths.programs().parent / "cni"
+    folder.mkdir(exist_ok=True)
+    for name in PROGRAMS:
+        link = folder / name.removeprefix("cni-")
+        if name.startswith("cni-") and not link.is_symlink():
+            link.symlink_to(Path("../bin") / name)
+
+
+def kubernetes_source() -> Path:
+    """The k8s.io/kubernetes module's folder: test data of the images and of the suite."""
+    module = HERE / "programs" / "kubernetes"
+    return Path(run(["go", "list", "-m", "-f", "{{.Dir}}", K8S], cwd=module).strip())
+
+
+def ensure(names: list[str] | None = None) -> Path:
+    """Builds what is missing of the named programs (default: all that are not optional) and says how far it is."""
+    if not shutil.which("go"):
+        raise Failure("Go is needed to build upstream's programs and is not on PATH")
+    paths.programs().mkdir(parents=True, exist_ok=True)
+    wanted = names or [name for name, program in PROGRAMS.items() if not program.optional]
+    with paths.locked("programs"):
+        missing = [name for name in wanted if name != "pause" and not is_built(name)]
+        for number, name in enumerate(missing, 1):
+            print(f"building {name} ({number} of {len(missing)})", file=sys.stderr, flush=True)
+            build(name)
+        build_pause()
+        link_plugins()
+    return paths.programs()
+
+
+def download() -> None:
+    """Fetches all modules, so that a later build needs no network."""
+    modules = sorted({program.module for program in PROGRAMS.values()})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda module: run(["go", "mod", "download"], cwd=HERE / "programs" / module), modules))
+
+
+if __name__ == "__main__":
+    try:
+        print(ensure(sys.argv[1:] or None))
+    except Failure as failure:
+        sys.exit(f"error: {failure}")

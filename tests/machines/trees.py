@@ -1,0 +1,53 @@
+"""Debian trees, made once by mmdebstrap and kept in the cache: one for machines, one as base layer of the test images."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from . import paths
+from .shell import Failure, run
+
+SUITE = "trixie"
+
+NODE_PACKAGES = """systemd systemd-sysv dbus polkitd iproute2 procps iptables nftables runc kmod conntrack ca-certificates
+    iputils-ping ethtool socat curl util-linux mount""".split()
+
+IMAGE_PACKAGES = "bash curl bind9-dnsutils netcat-openbsd iproute2 iperf nginx-light ca-certificates procps".split()
+
+NO_DOCUMENTS = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "info")]
+
+
+def node() -> Path:
+    """The tree every machine starts from."""
+    return _tree("node", NODE_PACKAGES)
+
+
+def image_base() -> Path:
+    """The tree under most test images."""
+    return _tree("image", IMAGE_PACKAGES)
+
+
+def _tree(name: str, packages: list[str]) -> Path:
+    version = hashlib.sha256(" ".join([SUITE, *packages, *NO_DOCUMENTS]).encode()).hexdigest()[:8]
+    tree = paths.trees() / f"{name}-{version}"
+    if tree.exists():
+        return tree
+    if not shutil.which("mmdebstrap"):
+        raise Failure("mmdebstrap is not installed (Debian package mmdebstrap)")
+    with paths.locked(f"tree-{name}"):
+        if not tree.exists():
+            _make(tree, packages)
+    return tree
+
+
+def _make(tree: Path, packages: list[str]) -> None:
+    partial = tree.with_name(tree.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    print(f"making the Debian tree {tree.name}", flush=True)
+    include = "--include=" + ",".join(packages)
+    run(["mmdebstrap", "--quiet", "--variant=minbase", *NO_DOCUMENTS, include, SUITE, str(partial)])
+    for folder in ("var/lib/apt/lists", "var/cache/apt"):
+        shutil.rmtree(partial / folder, ignore_errors=True)
+    (partial / "etc/machine-id").write_text("")
+    partial.rename(tree)
