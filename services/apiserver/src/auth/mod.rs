@@ -1,7 +1,10 @@
 //! The seams to authentication and authorization. Verbs call neither: the request chain does.
 
 pub mod certificate;
+pub mod follow;
 pub mod impersonate;
+pub mod rbac;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
