@@ -93,7 +93,7 @@ impl Error {
 
     /// `path: Invalid value: "value": detail`, a string value.
     pub fn invalid_str(path: impl Into<String>, value: &str, detail: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Invalid, path, format!("{value:?}"), detail)
+        Self::new(ErrorKind::Invalid, path, quote(value), detail)
     }
 
     /// `path: Invalid value: value: detail`, the value as Go prints it.
@@ -108,20 +108,37 @@ impl Error {
 
     /// `path: Duplicate value: "value"`
     pub fn duplicate(path: impl Into<String>, value: &str) -> Self {
-        Self::new(ErrorKind::Duplicate, path, format!("{value:?}"), "")
+        Self::new(ErrorKind::Duplicate, path, quote(value), "")
     }
 
     /// `path: Unsupported value: "value": supported values: "a", "b"`
     pub fn not_supported(path: impl Into<String>, value: &str, supported: &[&str]) -> Self {
+<<<<<<< HEAD
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let detail =
             if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         Self::new(ErrorKind::NotSupported, path, format!("{value:?}"), detail)
+=======
+        let list: Vec<String> = supported.iter().map(|s| quote(s)).collect();
+        let detail = if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
+        Self::new(ErrorKind::NotSupported, path, quote(value), detail)
+    }
+
+    /// `path: Too long: may not be more than N bytes`
+    pub fn too_long(path: impl Into<String>, limit: usize) -> Self {
+        Self::new(ErrorKind::TooLong, path, "", format!("may not be more than {limit} bytes"))
+    }
+
+    /// `path: Too many: N: must have at most M items`
+    pub fn too_many(path: impl Into<String>, count: usize, limit: usize) -> Self {
+        let item = if limit == 1 { "item" } else { "items" };
+        Self::new(ErrorKind::TooMany, path, count.to_string(), format!("must have at most {limit} {item}"))
+>>>>>>> kinds
     }
 
     /// `path: Not found: "value"`
     pub fn not_found(path: impl Into<String>, value: &str) -> Self {
-        Self::new(ErrorKind::NotFound, path, format!("{value:?}"), "")
+        Self::new(ErrorKind::NotFound, path, quote(value), "")
     }
 
     /// The text without the path: a cause's message.
@@ -148,4 +165,27 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.body())
     }
+}
+
+/// A string as Go's `%q` prints it.
+pub fn quote(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }
