@@ -5,7 +5,9 @@
 //! describes a field.
 
 mod object;
+pub mod table;
 mod value;
 
 pub use object::Object;
+pub use table::{Field, Schema, Table, Topology, Ty, Type, TypeId};
 pub use value::{Key, Map, Value};
