@@ -77,12 +77,7 @@ pub struct Error {
 
 impl Error {
     /// Any error from its parts; `value` as Go prints it.
-    pub fn new(
-        kind: ErrorKind,
-        path: impl Into<String>,
-        value: impl Into<String>,
-        detail: impl Into<String>,
-    ) -> Self {
+    pub fn new(kind: ErrorKind, path: impl Into<String>, value: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { kind, path: path.into(), value: value.into(), detail: detail.into() }
     }
 
@@ -113,12 +108,6 @@ impl Error {
 
     /// `path: Unsupported value: "value": supported values: "a", "b"`
     pub fn not_supported(path: impl Into<String>, value: &str, supported: &[&str]) -> Self {
-<<<<<<< HEAD
-        let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-        let detail =
-            if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
-        Self::new(ErrorKind::NotSupported, path, format!("{value:?}"), detail)
-=======
         let list: Vec<String> = supported.iter().map(|s| quote(s)).collect();
         let detail = if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         Self::new(ErrorKind::NotSupported, path, quote(value), detail)
@@ -133,7 +122,6 @@ impl Error {
     pub fn too_many(path: impl Into<String>, count: usize, limit: usize) -> Self {
         let item = if limit == 1 { "item" } else { "items" };
         Self::new(ErrorKind::TooMany, path, count.to_string(), format!("must have at most {limit} {item}"))
->>>>>>> kinds
     }
 
     /// `path: Not found: "value"`
