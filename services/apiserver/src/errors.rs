@@ -208,11 +208,15 @@ pub fn future_revision(wanted: i64, current: i64) -> Error {
 }
 
 /// What the store answered: unavailable, too large, or broken.
-impl From<etcd::Error> for Error {
-    fn from(error: etcd::Error) -> Self {
-        if error.is_unavailable() {
-            return unavailable(error.to_string());
+impl From<crate::store::kv::KvError> for Error {
+    fn from(error: crate::store::kv::KvError) -> Self {
+        use crate::store::kv::KvError;
+        match error {
+            KvError::Compacted => revision_expired(),
+            KvError::Store(etcd::Error::Unavailable(why)) => unavailable(why),
+            KvError::Store(etcd::Error::Timeout) => timeout("the store gave no answer in time"),
+            KvError::Store(etcd::Error::TooLarge) => too_large("etcdserver: request is too large"),
+            other => unclassified(other.to_string()),
         }
-        unclassified(error.to_string())
     }
 }

@@ -17,7 +17,7 @@ struct Term {
 /// A label and a field selector together.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    labels: Option<meta::selector::Selector>,
+    labels: Option<meta::LabelSelector>,
     fields: Vec<Term>,
 }
 
@@ -76,7 +76,7 @@ impl Selection {
     pub fn read(endpoint: &Endpoint, labels: &str, fields: &str) -> Result<Self> {
         let labels = match labels {
             "" => None,
-            text => Some(meta::selector::Selector::parse(text).map_err(|e| {
+            text => Some(meta::LabelSelector::parse(text).map_err(|e| {
                 errors::bad_request(format!("unable to parse requirement: {e}"))
             })?),
         };

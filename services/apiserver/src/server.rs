@@ -20,7 +20,7 @@ pub struct Server {
     /// The configuration.
     pub settings: Settings,
     /// Storage and cache.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// Who asks.
     pub authenticator: Box<dyn Authenticator>,
     /// Who may.
@@ -33,6 +33,10 @@ pub struct Server {
     pub metrics: Metrics,
     /// Service account keys.
     pub tokens: crate::auth::tokens::Tokens,
+    /// Judges tokens for reviews.
+    pub token_authenticator: Option<Arc<crate::auth::tokens::TokenAuthenticator>>,
+    /// Roles and bindings.
+    pub policy: crate::auth::rbac::SharedPolicy,
     /// The way to kubelets.
     pub kubelets: crate::sub::connect::Kubelets,
     /// Discovery and OpenAPI.

@@ -1,5 +1,13 @@
 //! Admission: what may change or refuse a write before it is stored. One file per plugin.
 
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+mod priority;
+mod runtime_class;
+mod service_account;
+mod storage;
+mod taint_nodes;
+
 use std::sync::Arc;
 
 use kinds::Operation as Write;
@@ -96,6 +104,21 @@ pub trait Admission: Send + Sync {
 pub struct Chain(Vec<Box<dyn Admission>>);
 
 impl Chain {
+    /// The plugins that are on by default, in upstream's order.
+    pub fn standard() -> Self {
+        Self(vec![
+            Box::new(namespace_lifecycle::NamespaceLifecycle),
+            Box::new(service_account::ServiceAccount),
+            Box::new(taint_nodes::TaintNodesByCondition),
+            Box::new(priority::Priority),
+            Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+            Box::new(storage::DefaultStorageClass),
+            Box::new(storage::StorageObjectInUseProtection),
+            Box::new(runtime_class::RuntimeClass),
+            Box::new(storage::DefaultIngressClass),
+        ])
+    }
+
     /// A chain of plugins.
     pub fn new(plugins: Vec<Box<dyn Admission>>) -> Self {
         Self(plugins)

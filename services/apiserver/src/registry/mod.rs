@@ -1,6 +1,7 @@
 //! What is served: an immutable snapshot, swapped whole when a kind appears or vanishes.
 
 mod endpoint;
+mod facts;
 mod resets;
 mod resource;
 
@@ -10,8 +11,16 @@ use std::sync::Arc;
 use kinds::StorageResource;
 
 pub use endpoint::Endpoint;
-pub use resets::resets;
+pub use resets::{Path, resets};
 pub use resource::Resource;
+
+/// The storage resources of all built-in kinds.
+pub fn storage_resources() -> Vec<StorageResource> {
+    let mut all = Vec::new();
+    let plain = facts::missing(&all);
+    all.extend(plain);
+    all
+}
 
 /// Everything that is served. Built-in kinds and those that come at run time are on the same path.
 pub struct Registry {

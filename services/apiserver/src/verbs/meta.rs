@@ -142,9 +142,9 @@ fn pairs<'a>(metadata: &'a Map, key: &str) -> impl Iterator<Item = (&'a str, &'a
 fn labels(metadata: &Map, key: &str, problems: &mut Vec<field::Error>) {
     let path = format!("metadata.{key}");
     for (name, value) in pairs(metadata, key) {
-        let found = kinds::names::qualified_name(name);
+        let found = meta::content::qualified_name(name);
         problems.extend(found.into_iter().map(|p| field::Error::invalid_str(path.as_str(), name, p)));
-        let found = kinds::names::label_value(value);
+        let found = meta::content::label_value(value);
         problems.extend(found.into_iter().map(|p| field::Error::invalid_str(path.as_str(), value, p)));
     }
 }
@@ -152,7 +152,7 @@ fn labels(metadata: &Map, key: &str, problems: &mut Vec<field::Error>) {
 fn annotations(metadata: &Map, problems: &mut Vec<field::Error>) {
     let mut total = 0;
     for (name, value) in pairs(metadata, "annotations") {
-        let found = kinds::names::qualified_name(&name.to_ascii_lowercase());
+        let found = meta::content::qualified_name(&name.to_ascii_lowercase());
         problems.extend(found.into_iter().map(|p| field::Error::invalid_str("metadata.annotations", name, p)));
         total += name.len() + value.len();
     }
@@ -192,7 +192,7 @@ fn owners(object: &Object, problems: &mut Vec<field::Error>) {
 
 fn finalizers(object: &Object, problems: &mut Vec<field::Error>) {
     for name in object.finalizers() {
-        let found = kinds::names::qualified_name(name);
+        let found = meta::content::qualified_name(name);
         problems.extend(found.into_iter().map(|p| field::Error::invalid_str("metadata.finalizers", name, p)));
         let known = ["orphan", "foregroundDeletion", "kubernetes"];
         if !name.contains('/') && !known.contains(&name) {
