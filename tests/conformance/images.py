@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes every image the conformance suite uses, named exactly as the suite asks, as one archive in the cache.
+"""Writes the images the conformance suite uses, or those a node of ours needs, named as they are asked for, as one archive.
 
-    images.py      prints the archive's path; makes it only when its inputs changed
+    images.py [conformance | basic]      prints the archive's path; makes it only when its inputs changed
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -27,6 +28,7 @@ PATH = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 PAUSE = REGISTRY + "pause:3.10.2"
 COREDNS = REGISTRY + "coredns/coredns:v1.14.3"
 IN_IMAGES = ("agnhost", "coredns", "etcd", "nnp", "sample-apiserver")
+KEPT_SECONDS = 3 * 24 * 3600
 HOST_BUSYBOX = Path("/bin/busybox")
 HOST_BASH = Path("/bin/bash-static")
 
@@ -92,8 +94,19 @@ def program(name: str, target: str, mode: int = 0o755):
     return lambda layer: layer.file(target, paths.programs() / name, mode)
 
 
-def build(archive: Archive) -> None:
-    """All images; the tags are those the suite's binary asks for (`e2e.test --list-images`)."""
+def build_basic(archive: Archive) -> None:
+    """What a node of ours needs from the start, under k3s's names, and a busybox with sh and tar to try things with."""
+    box = archive.layer("busybox", busybox)
+    archive.image(["docker.io/library/busybox:latest", "docker.io/rancher/mirrored-library-busybox:1.37.0"], [box], Env=PATH, Cmd=["sh"])
+    pause = archive.layer("pause", program("pause", "pause"))
+    names = ["docker.io/rancher/mirrored-pause:3.6", PAUSE]
+    archive.image(names, [pause], Env=PATH, Entrypoint=["/pause"], User="65535:65535")
+    server = archive.layer("coredns", program("coredns", "coredns"))
+    archive.image(["docker.io/rancher/mirrored-coredns-coredns:1.14.3", COREDNS], [server], Env=PATH, Entrypoint=["/coredns"])
+
+
+def build_conformance(archive: Archive) -> None:
+    """All images of the suite; the tags are those the suite's binary asks for (`e2e.test --list-images`)."""
     debian = archive.layer("base", base)
     agn = archive.layer("agnhost", agnhost)
     dns = archive.layer("dns", program("coredns", "coredns"))
@@ -129,22 +142,31 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def ensure() -> Path:
-    """The archive of all images, made if it is not there."""
+def remove_old(kind: str) -> None:
+    """Removes archives nothing made or unpacked for days; a younger one may serve another checkout."""
+    for old in paths.images().glob(f"{kind}-*"):
+        if old.stat().st_mtime < time.time() - KEPT_SECONDS:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+
+
+KINDS = {"conformance": build_conformance, "basic": build_basic}
+
+
+def ensure(kind: str = "conformance") -> Path:
+    """The archive of a set of images, made if it is not there."""
     programs.ensure()
     for file, package in ((HOST_BUSYBOX, "busybox-static"), (HOST_BASH, "bash-static")):
         if not file.exists():
             raise Failure(f"{file} is missing (Debian package {package})")
-    target = paths.images() / f"images-{fingerprint()}.tar"
+    target = paths.images() / f"{kind}-{fingerprint()}.tar"
     paths.images().mkdir(parents=True, exist_ok=True)
     with paths.locked("images"):
         if not target.exists():
-            print("writing the test images", file=sys.stderr, flush=True)
-            for old in paths.images().glob("images-*"):
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+            print(f"writing the images: {kind}", file=sys.stderr, flush=True)
+            remove_old(kind)
             with tempfile.TemporaryDirectory(dir=paths.images(), prefix="layers.") as work:
                 archive = Archive(Path(work))
-                build(archive)
+                KINDS[kind](archive)
                 partial = target.with_suffix(".partial")
                 archive.write(partial)
                 partial.rename(target)
@@ -153,6 +175,6 @@ def ensure() -> Path:
 
 if __name__ == "__main__":
     try:
-        print(ensure())
+        print(ensure(*sys.argv[1:]))
     except Failure as failure:
         sys.exit(f"error: {failure}")

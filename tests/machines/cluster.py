@@ -18,6 +18,7 @@ SERVICE_ADDRESS = "10.43.0.1"
 PORT = 16443
 STAGES = ("machines", "api", "nodes", "dns")
 RUNTIME = "containerd"
+CRASHES = 6
 
 
 class Cluster:
@@ -32,21 +33,22 @@ class Cluster:
         self.prefix = state.prefix(name)
         self.network = Network(self.prefix, self.state["number"])
         self.chosen: dict[str, str] = self.state["parts"]
-        names = [f"n{index + 1}" for index in range(self.state["nodes"])]
-        self.nodes = [Node(node, index, self.network.address(index), index == 0) for index, node in enumerate(names)]
+        self.nodes = [Node(node, index, self.network.address(index), index == 0) for index, node in enumerate(self.state["machines"])]
         self.facts = Facts(self.nodes, self.network.gateway, self.network.subnet, self.chosen)
         self.machines = {node.name: self._machine(node) for node in self.nodes}
         self.port = self.state.get("port") or PORT + self.state["number"]
 
     @classmethod
-    def create(cls, name: str, chosen: dict[str, str], *, nodes: int = 2, binaries: Path | None = None, port: int | None = None,
-               arguments: list[str] | None = None) -> "Cluster":
-        """Takes the name for this process; nothing runs yet."""
+    def create(cls, name: str, chosen: dict[str, str], *, machines: list[str], binaries: Path | None = None, port: int | None = None,
+               arguments: list[str] | None = None, layers: list[Path] | None = None) -> "Cluster":
+        """Takes the name for this process; nothing runs yet. Layers are folders laid over the machines' tree."""
         for program in parts.binaries(chosen):
             if binaries is None or not (binaries / program).exists():
                 raise Failure(f"{program} is not in {binaries or 'any folder: give --bin DIR'}")
-        facts = {"parts": chosen, "nodes": nodes, "bin": str(binaries.resolve()) if binaries else None, "port": port}
-        state.reserve(name, arguments=arguments or [], **facts)
+        over = [str(layer.resolve()) for layer in layers or []]
+        folder = str(binaries.resolve()) if binaries else None
+        state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)
+        state.watch_owner(name)
         return cls(name)
 
     def _machine(self, node: Node) -> NspawnMachine:
@@ -54,7 +56,8 @@ class Cluster:
         if self.state["bin"]:
             binds["/opt/k3s-rs"] = self.state["bin"]
         name = f"{self.prefix}{node.name}"
-        return NspawnMachine(node.name, self.folder / node.name, trees.node(), name, name, binds)
+        layers = [*(Path(layer) for layer in self.state["layers"]), trees.node()]
+        return NspawnMachine(node.name, self.folder / node.name, layers, name, name, binds)
 
     def up(self, archive: Path, until: str = "dns", say: Callable[[str], None] = lambda _: None) -> None:
         """Brings the cluster up as far as asked: machines, api, nodes, dns."""
@@ -65,13 +68,10 @@ class Cluster:
             say(f"{time.monotonic() - begin:5.1f} s  {text}")
 
         store = imagestore.ensure(archive)
-        self.network.up([node.name for node in self.nodes])
-        with ThreadPoolExecutor(len(self.nodes) + 1) as pool:
+        with ThreadPoolExecutor(1) as pool:
             pki = pool.submit(self.make_pki)
-            boots = [pool.submit(self.boot, node, store) for node in self.nodes]
+            self.boot_all(store)
             pki.result()
-            for boot in boots:
-                boot.result()
         done(f"{len(self.nodes)} machines up")
         self._serve(archive)
         with ThreadPoolExecutor(len(self.nodes)) as pool:
@@ -87,6 +87,20 @@ class Cluster:
         if "dns" in stages:
             self._wait_for_dns()
             done("cluster DNS ready")
+        self._check_units()
+
+    def _check_units(self) -> None:
+        """A unit that failed for good is a fault even if the cluster seems well."""
+        for machine in self.machines.values():
+            failed = machine.execute("systemctl --failed --plain --no-legend | cut -d' ' -f1", check_return=False)[1].split()
+            if failed:
+                raise Failure(f"failed units on {machine.name}: {', '.join(failed)}\n" + "\n".join(map(machine.journal, failed)))
+
+    def boot_all(self, store: Path | None = None) -> None:
+        """Makes the network and boots all machines at once."""
+        self.network.up([node.name for node in self.nodes])
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            list(pool.map(lambda node: self.boot(node, store), self.nodes))
 
     def boot(self, node: Node, store: Path | None = None) -> None:
         """Starts one machine, with the image store if it has none."""
@@ -179,7 +193,7 @@ class Cluster:
     def wait_for_api(self, timeout: float = 60) -> None:
         """Waits until the API server says it is ready."""
         probe = self.inside(["kubectl", "get", "--raw", "/readyz", "--request-timeout=5s"])
-        wait_until("ready API server", lambda: succeeds(probe), timeout, lambda: self.troubles("datastore", "apiserver"))
+        self._wait("ready API server", lambda: succeeds(probe), timeout, ["datastore", "apiserver"])
 
     def wait_for_nodes(self, timeout: float = 60) -> None:
         """Waits until every node is Ready."""
@@ -190,7 +204,7 @@ class Cluster:
         def ready() -> bool:
             return run(self.inside(["kubectl", *probe]), check=False).split() == wanted
 
-        wait_until("Ready nodes", ready, timeout, lambda: self.troubles("apiserver", "controller", "kubelet", "network", RUNTIME))
+        self._wait("Ready nodes", ready, timeout, ["apiserver", "controller", "kubelet", "network", RUNTIME])
 
     def _wait_for_dns(self, timeout: float = 60) -> None:
         probe = ["kubectl", "-n", "kube-system", "get", "deployment", "coredns", "-o", "jsonpath={.status.availableReplicas}"]
@@ -199,20 +213,44 @@ class Cluster:
             return run(self.inside(probe), check=False).strip() == "1"
 
         def details() -> str:
-            pods = run(self.inside(["kubectl", "-n", "kube-system", "describe", "pods"]), check=False)
-            return pods[-2500:] + self.troubles("controller", "scheduler", "kubelet")
+            return run(self.inside(["kubectl", "-n", "kube-system", "describe", "pods"]), check=False)[-2500:]
 
-        wait_until("available cluster DNS", ready, timeout, details)
+        self._wait("available cluster DNS", ready, timeout, ["controller", "scheduler", "kubelet", "proxy"], details)
+
+    def _wait(self, what: str, condition: Callable[[], bool], timeout: float, suspects: list[str], details: Callable[[], str] = str) -> None:
+        """Waits; gives up early when a suspect does not stay up, and always says how the suspects are."""
+        before, looked = self._restarts(suspects), [time.monotonic()]
+
+        def checked() -> bool:
+            if condition():
+                return True
+            if time.monotonic() - looked[0] > 2:
+                looked[0] = time.monotonic()
+                for unit, restarts in self._restarts(suspects).items():
+                    if restarts - before.get(unit, 0) >= CRASHES:
+                        raise Failure(f"no {what}: {' on '.join(unit)} ends again and again\n{self.machines[unit[1]].journal(unit[0], 40)}")
+            return False
+
+        wait_until(what, checked, timeout, lambda: details() + self.troubles(*suspects))
+
+    def _restarts(self, suspects: list[str]) -> dict[tuple[str, str], int]:
+        """How often each suspect's unit was started again, by unit and machine."""
+        counts = {}
+        for node in self.nodes:
+            names = [f"{unit.name}.service" for part in suspects for unit in self.units(node, part)]
+            text = self.machines[node.name].execute(f"systemctl show -p Id,NRestarts {' '.join(names)}", check_return=False)[1] if names else ""
+            for block in text.split("\n\n"):
+                fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+                if "Id" in fields:
+                    counts[fields["Id"], node.name] = int(fields.get("NRestarts") or 0)
+        return counts
 
     def troubles(self, *suspects: str, lines: int = 15) -> str:
-        """The state and last lines of the suspects' units, for an error message."""
-        text = []
-        for node in self.nodes:
-            for unit in (unit for part in suspects for unit in self.units(node, part)):
-                machine = self.machines[node.name]
-                status = machine.execute(f"systemctl is-active {unit.name}", check_return=False)[1].strip()
-                text.append(f"--- {unit.name} on {node.name}: {status}\n{machine.journal(unit.name, lines)}")
-        return "\n".join(text)
+        """The state and last lines of the suspects' units, the ill ones last, for an error message."""
+        units = [(unit.name, self.machines[node.name]) for node in self.nodes for part in suspects for unit in self.units(node, part)]
+        states = [(machine.execute(f"systemctl is-active {unit}", check_return=False)[1].strip(), unit, machine) for unit, machine in units]
+        states.sort(key=lambda state: state[0] != "active")
+        return "\n".join(f"--- {unit} on {machine.name}: {word}\n{machine.journal(unit, lines)}" for word, unit, machine in states)
 
     def hand_over(self) -> None:
         """Lets the cluster outlive this process."""

@@ -26,13 +26,13 @@ LEGACY = ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierar
 
 
 class NspawnMachine(Machine):
-    """One container; its files live under `folder`, its groups and namespaces begin with `group`."""
+    """One container over layers of folders, the tree last; its files live under `folder`, its group is `group`."""
 
-    def __init__(self, name: str, folder: Path, tree: Path, group: str, namespace: str, binds: dict[str, str] | None = None):
+    def __init__(self, name: str, folder: Path, layers: list[Path], group: str, namespace: str, binds: dict[str, str] | None = None):
         self.name = name
         self.folder = folder
         self.binds = binds or {}
-        self._tree = tree
+        self._layers = layers
         self._group = group
         self._namespace = namespace
 
@@ -46,7 +46,10 @@ class NspawnMachine(Machine):
         for name in ("upper", "work", "root"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not (self.folder / "var").exists():
-            run(["cp", "-a", str(self._tree / "var"), str(self.folder / "var")])
+            run(["cp", "-a", str(self._layers[-1] / "var"), str(self.folder / "var")])
+            for layer in self._layers[:-1]:
+                if (layer / "var").is_dir():
+                    run(["cp", "-a", f"{layer}/var/.", str(self.folder / "var")])
         self.put("/etc/hostname", f"{self.name}\n")
         self.put("/etc/machine-id", "")
 
@@ -80,7 +83,7 @@ class NspawnMachine(Machine):
         self.succeed(LIMITS_RW)
 
     def _script(self, groups: list[Path]) -> str:
-        layers = f"lowerdir={self._tree},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
+        layers = f"lowerdir={':'.join(map(str, self._layers))},upperdir={self.folder / 'upper'},workdir={self.folder / 'work'}"
         root = self.folder / "root"
         command = ["systemd-nspawn", "-q", "-D", str(root), "-M", self._group, f"--hostname={self.name}"]
         command += ["--register=no", "--keep-unit", "--capability=all", "--console=read-only", "--resolv-conf=off", "--timezone=off"]

@@ -9,6 +9,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,13 @@ def reserve(name: str, **facts: Any) -> dict[str, Any]:
         value = {"number": number, "owner": myself(), **facts}
         save(name, value)
     return value
+
+
+def watch_owner(name: str) -> None:
+    """Starts a janitor: a process of its own that removes the cluster at once if this one dies without handing it over."""
+    with open(folder(name) / "janitor.log", "wb") as log:
+        command = [sys.executable, "-m", "machines.janitor", name, str(os.getpid())]
+        subprocess.Popen(command, cwd=paths.HERE.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def is_leftover(name: str) -> bool:

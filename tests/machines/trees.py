@@ -14,6 +14,8 @@ NODE_PACKAGES = """systemd systemd-sysv dbus polkitd iproute2 procps iptables nf
 
 IMAGE_PACKAGES = "bash curl bind9-dnsutils netcat-openbsd iproute2 iperf nginx-light ca-certificates procps".split()
 
+KERNEL_PACKAGES = ["linux-image-cloud-amd64"]
+
 NO_DOCUMENTS = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "info")]
 
 
@@ -27,7 +29,12 @@ def image_base() -> Path:
     return _tree("image", IMAGE_PACKAGES)
 
 
-def _tree(name: str, packages: list[str]) -> Path:
+def kernel() -> Path:
+    """Debian's kernel for virtual machines and its modules, unpacked and not configured."""
+    return _tree("kernel", KERNEL_PACKAGES, "extract")
+
+
+def _tree(name: str, packages: list[str], variant: str = "minbase") -> Path:
     version = hashlib.sha256(" ".join([SUITE, *packages, *NO_DOCUMENTS]).encode()).hexdigest()[:8]
     tree = paths.trees() / f"{name}-{version}"
     if tree.exists():
@@ -36,18 +43,19 @@ def _tree(name: str, packages: list[str]) -> Path:
         raise Failure("mmdebstrap is not installed (Debian package mmdebstrap)")
     with paths.locked(f"tree-{name}"):
         if not tree.exists():
-            _make(tree, packages)
+            _make(tree, packages, variant)
     return tree
 
 
-def _make(tree: Path, packages: list[str]) -> None:
+def _make(tree: Path, packages: list[str], variant: str) -> None:
     partial = tree.with_name(tree.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     tree.parent.mkdir(parents=True, exist_ok=True)
     print(f"making the Debian tree {tree.name}", flush=True)
     include = "--include=" + ",".join(packages)
-    run(["mmdebstrap", "--quiet", "--variant=minbase", *NO_DOCUMENTS, include, SUITE, str(partial)])
+    run(["mmdebstrap", "--quiet", f"--variant={variant}", *NO_DOCUMENTS, include, SUITE, str(partial)])
     for folder in ("var/lib/apt/lists", "var/cache/apt"):
         shutil.rmtree(partial / folder, ignore_errors=True)
-    (partial / "etc/machine-id").write_text("")
+    if variant == "minbase":
+        (partial / "etc/machine-id").write_text("")
     partial.rename(tree)

@@ -1,3 +1,15 @@
-//! Tasks of the repository: build, up, test, conformance.
+//! Tasks of the repository: build, install, up, test, conformance.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match k3s_rs_xtask::main(&k3s_rs_xtask::Cli::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            k3s_rs_xtask::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

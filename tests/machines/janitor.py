@@ -1,0 +1,26 @@
+"""Outlives the process that makes a cluster: when that one ends, removes the cluster unless it was handed over or removed.
+
+    python3 -m machines.janitor NAME PID
+"""
+
+import os
+import select
+import sys
+
+from . import state
+
+
+def main(name: str, owner: int) -> None:
+    """Waits for the owner's end; the kernel tells, however it ended."""
+    try:
+        descriptor = os.pidfd_open(owner)
+    except ProcessLookupError:
+        pass
+    else:
+        select.select([descriptor], [], [])
+    if state.load(name) and state.is_leftover(name):
+        state.remove(name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
