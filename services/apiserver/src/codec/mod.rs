@@ -2,6 +2,7 @@
 
 mod envelope;
 mod managed;
+mod patch;
 pub mod wire;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::request::accept::{Media, PROTOBUF};
 
 pub use envelope::{envelope, open};
 pub use managed::{ApplyError, Conflict};
+pub use patch::{json_patch, merge_patch};
 
 /// Why bytes are no object.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -145,11 +147,8 @@ impl Type {
     /// # Errors
     /// A bad directive.
     pub fn strategic_merge(&self, old: &Object, patch: &Value) -> Result<Value, PatchError> {
-        let Value::Map(patch) = patch else {
-            return Err(PatchError::Malformed("a strategic merge patch is an object".into()));
-        };
-        let merged = schema::patch::strategic(&self.schema, old.root(), patch);
-        merged.map(Value::Map).map_err(|e| PatchError::Malformed(e.to_string()))
+        let _ = (old, patch);
+        Err(PatchError::Malformed("strategic merge patch is not supported by this build".into()))
     }
 }
 
@@ -165,23 +164,6 @@ pub enum PatchError {
     /// It is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
-}
-
-/// Applies a JSON patch.
-///
-/// # Errors
-/// It is malformed, too long, or does not fit.
-pub fn json_patch(tree: &mut Value, patch: &Value) -> Result<(), PatchError> {
-    schema::patch::json(tree, patch).map_err(|e| match e {
-        schema::patch::JsonPatchError::Malformed(text) => PatchError::Malformed(text),
-        schema::patch::JsonPatchError::Failed(text) => PatchError::Failed(text),
-        schema::patch::JsonPatchError::TooLarge(text) => PatchError::TooLarge(text),
-    })
-}
-
-/// Applies a merge patch.
-pub fn merge_patch(tree: &mut Value, patch: &Value) {
-    schema::patch::merge(tree, patch);
 }
 
 /// Parses JSON without a schema.

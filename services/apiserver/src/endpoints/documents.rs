@@ -3,7 +3,6 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/endpoints/discovery`
 
-use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;

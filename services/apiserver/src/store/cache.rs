@@ -4,6 +4,7 @@
 //! snapshot taken in constant time.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -287,7 +288,7 @@ impl Cache {
     /// The cache a key belongs to.
     pub fn of_key(&self, key: &str) -> Option<Arc<ResourceCache>> {
         let resources = self.resources.read().unwrap_or_else(PoisonError::into_inner);
-        let (prefix, cache) = resources.range::<str, _>(..=key).next_back()?;
+        let (prefix, cache) = resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
         key.starts_with(&**prefix).then(|| cache.clone())
     }
 

@@ -9,7 +9,7 @@ pub mod meta;
 pub mod patch;
 pub mod update;
 pub mod watch;
-mod write;
+pub mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
