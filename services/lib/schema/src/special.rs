@@ -5,38 +5,30 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse"))
+    let complaint = || format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse");
+    meta::time::parse(text).ok_or_else(complaint)
 }
 
 /// RFC 3339 to the second, in UTC.
 pub(crate) fn time(text: &str) -> Result<String, String> {
-    parse_time(text).map(|t| format_time(t.as_second()))
+    parse_time(text).map(meta::time::rfc3339)
 }
 
 /// RFC 3339 to the microsecond, in UTC.
 pub(crate) fn micro_time(text: &str) -> Result<String, String> {
-    parse_time(text).map(|t| format_micro_time(t.as_second(), t.subsec_nanosecond()))
+    parse_time(text).map(meta::time::rfc3339_micro)
 }
 
-/// Seconds since 1970 as RFC 3339.
-pub(crate) fn format_time(seconds: i64) -> String {
-    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// The same with microseconds.
-pub(crate) fn format_micro_time(seconds: i64, nanoseconds: i32) -> String {
-    let time = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
-    let date = time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%S").to_string();
-    format!("{date}.{:06}Z", nanoseconds / 1000)
+/// A time from its protobuf parts; what no calendar holds becomes the last moment one does.
+pub(crate) fn timestamp(seconds: i64, nanoseconds: i32) -> Timestamp {
+    Timestamp::new(seconds, nanoseconds).unwrap_or(Timestamp::MAX)
 }
 
 /// A canonical time taken apart into seconds and nanoseconds.
 pub(crate) fn seconds(text: &str) -> (i64, i32) {
-    text.parse::<Timestamp>().map_or((0, 0), |t| (t.as_second(), t.subsec_nanosecond())) // canonical by now
+    meta::time::parse(text).map_or((0, 0), |t| (t.as_second(), t.subsec_nanosecond())) // canonical by now
 }
 
 /// Base64 as Go's `[]byte` has it.
@@ -52,7 +44,8 @@ pub(crate) fn check_base64(text: &str) -> Result<(), String> {
 
 /// Go's duration, canonical.
 pub(crate) fn duration(text: &str) -> Result<String, String> {
-    meta::time::parse_duration(text).map(meta::time::format_duration).map_err(|e| e.to_string())
+    let nanoseconds = meta::time::parse_duration(text);
+    nanoseconds.map(meta::time::duration).ok_or_else(|| format!("time: invalid duration {text:?}"))
 }
 
 /// Nanoseconds of a canonical duration.
@@ -60,12 +53,7 @@ pub(crate) fn duration_nanoseconds(text: &str) -> i64 {
     meta::time::parse_duration(text).unwrap_or(0) // canonical by now
 }
 
-/// The text of a duration of nanoseconds.
-pub(crate) fn format_duration(nanoseconds: i64) -> String {
-    meta::time::format_duration(nanoseconds)
-}
-
 /// A quantity in its canonical form.
 pub(crate) fn quantity(text: &str) -> Result<String, String> {
-    text.parse::<meta::Quantity>().map(|q| q.to_string()).map_err(|e| e.to_string())
+    meta::quantity::Quantity::parse(text).map(|q| q.to_string()).map_err(|e| e.to_string())
 }

@@ -79,7 +79,10 @@ where
     D: Deserializer<'de>,
     D::Error: fmt::Display,
 {
-    let notes = Notes { root: schema.kind().name.rsplit('.').next().unwrap_or_default().to_owned(), ..Notes::default() };
+    let notes = Notes {
+        root: schema.kind().name.rsplit('.').next().unwrap_or_default().to_owned(),
+        ..Notes::default()
+    };
     let seed = Seed { table: &schema.table, ty: &Ty::Struct(schema.id), notes: &notes };
     let value = seed.deserialize(reader).map_err(|e| notes.error(&e.to_string()))?;
     match value {
@@ -140,10 +143,13 @@ impl Notes {
     fn mismatch<E: de::Error>(&self, found: &'static str, ty: &Ty) -> E {
         // Go names the innermost struct's fields by their path without indexes
         let steps = self.path.borrow();
-        let names: Vec<&str> = steps.iter().filter_map(|s| match s {
-            Step::Field(name) => Some(name.as_ref()),
-            Step::Index(_) => None,
-        }).collect();
+        let names: Vec<&str> = steps
+            .iter()
+            .filter_map(|s| match s {
+                Step::Field(name) => Some(name.as_ref()),
+                Step::Index(_) => None,
+            })
+            .collect();
         let field = format!("{}.{}", self.root, names.join("."));
         drop(steps);
         self.fail(DecodeError::Type { found, field, wanted: go_name(ty) })
@@ -262,7 +268,9 @@ impl<'a> Seed<'a> {
             (Ty::Float, Value::Int(i)) => Ok(Value::Float(*i as f64)),
             (Ty::Float | Ty::Json | Ty::Raw | Ty::FieldsV1, Value::Float(_)) => Ok(value),
             // whole numbers written as floats are taken, as upstream's decoder takes 1.0
-            (Ty::Int32 | Ty::Int64, Value::Float(f)) if f.fract() == 0.0 && f.abs() < 2e9 => Ok(Value::Int(*f as i64)),
+            (Ty::Int32 | Ty::Int64, Value::Float(f)) if f.fract() == 0.0 && f.abs() < 2e9 => {
+                Ok(Value::Int(*f as i64))
+            }
             (Ty::Quantity, Value::Int(i)) => self.text(Cow::Owned(i.to_string())),
             (Ty::Quantity, Value::Float(f)) => self.text(Cow::Owned(f.to_string())),
             _ => Err(self.notes.mismatch("number", self.ty)),

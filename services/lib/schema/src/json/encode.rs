@@ -63,8 +63,18 @@ fn omitted(table: &Table, field: &Field, value: Option<&Value>) -> bool {
 fn can_be_empty(ty: &Ty) -> bool {
     !matches!(
         ty,
-        Ty::Struct(_) | Ty::Time | Ty::MicroTime | Ty::Duration | Ty::Quantity | Ty::IntOrString | Ty::Raw
-            | Ty::FieldsV1 | Ty::Json | Ty::SchemaOrList | Ty::SchemaOrBool | Ty::SchemaOrStrings
+        Ty::Struct(_)
+            | Ty::Time
+            | Ty::MicroTime
+            | Ty::Duration
+            | Ty::Quantity
+            | Ty::IntOrString
+            | Ty::Raw
+            | Ty::FieldsV1
+            | Ty::Json
+            | Ty::SchemaOrList
+            | Ty::SchemaOrBool
+            | Ty::SchemaOrStrings
     )
 }
 
@@ -102,7 +112,7 @@ fn zero(table: &Table, field: &Field, out: &mut Vec<u8>) {
 }
 
 /// The JSON of a Go zero value that is no struct.
-pub(crate) fn zero_value(ty: &Ty) -> &'static str {
+fn zero_value(ty: &Ty) -> &'static str {
     match ty {
         Ty::Str => "\"\"",
         Ty::Bool => "false",
@@ -117,7 +127,9 @@ pub(crate) fn zero_value(ty: &Ty) -> &'static str {
 fn one(table: &Table, ty: &Ty, value: &Value, out: &mut Vec<u8>) {
     match (ty, value) {
         (Ty::Struct(id), Value::Map(m)) => structure(table, *id, m, out),
-        (Ty::List(inner), Value::List(items)) => list(out, items, |out, item| element(table, inner, item, out)),
+        (Ty::List(inner), Value::List(items)) => {
+            list(out, items, |out, item| element(table, inner, item, out))
+        }
         (Ty::Map(inner), Value::Map(map)) => sorted(out, map, |out, item| element(table, inner, item, out)),
         (Ty::Float, Value::Int(i)) => push_float(out, *i as f64),
         (Ty::SchemaOrBool | Ty::SchemaOrList | Ty::SchemaOrStrings, _) => schema_or(table, value, out),

@@ -6,7 +6,6 @@ mod text;
 
 pub use decode::{Decoded, Problem, decode, decode_value, generic};
 pub use encode::{encode, encode_generic};
-pub(crate) use encode::zero_value;
 pub use text::{push_float, push_string};
 
 /// Why a text is no object of its schema.

@@ -165,7 +165,8 @@ impl Table {
             flat.sort_by(|a, b| a.0.cmp(&b.0));
             let kind = &mut table.types[i];
             kind.flat = flat;
-            kind.wire = (0..kind.fields.len() as u16).filter(|f| kind.fields[*f as usize].number > 0).collect();
+            kind.wire =
+                (0..kind.fields.len() as u16).filter(|f| kind.fields[*f as usize].number > 0).collect();
             let fields = &kind.fields;
             kind.wire.sort_by_key(|f| fields[*f as usize].number);
         }
@@ -242,9 +243,12 @@ impl Schema {
     pub fn builtin(gvk: &GroupVersionKind) -> Option<Self> {
         let own = format!("{}.{}.{}", package(&gvk.group), gvk.version, gvk.kind);
         Self::named(&own).or_else(|| {
-            let shared = ["DeleteOptions", "Status", "ListOptions", "GetOptions", "PatchOptions", "CreateOptions"];
+            let shared =
+                ["DeleteOptions", "Status", "ListOptions", "GetOptions", "PatchOptions", "CreateOptions"];
             let shared = shared.contains(&gvk.kind.as_str());
-            shared.then(|| Self::named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{}", gvk.kind))).flatten()
+            shared
+                .then(|| Self::named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{}", gvk.kind)))
+                .flatten()
         })
     }
 

@@ -56,7 +56,8 @@ fn field(line: &'static str, ids: &HashMap<&str, TypeId>) -> Field {
     };
     while !facts.is_empty() && facts != "-" {
         // a default is JSON and may hold spaces: objects and strings end where their kind ends
-        let end = if facts.starts_with("d=") { json_end(facts) } else { facts.find(' ').unwrap_or(facts.len()) };
+        let end =
+            if facts.starts_with("d=") { json_end(facts) } else { facts.find(' ').unwrap_or(facts.len()) };
         fact(&mut field, &facts[..end]);
         facts = facts[end..].trim_start();
     }
