@@ -1,12 +1,12 @@
 //! Admission: what may change or refuse a write before it is stored. One file per plugin.
 
-mod default_toleration_seconds;
-mod namespace_lifecycle;
-mod priority;
-mod runtime_class;
-mod service_account;
-mod storage;
-mod taint_nodes;
+pub mod default_toleration_seconds;
+pub mod namespace_lifecycle;
+pub mod priority;
+pub mod runtime_class;
+pub mod service_account;
+pub mod storage;
+pub mod taint_nodes;
 
 use std::sync::Arc;
 

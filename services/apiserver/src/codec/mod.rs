@@ -12,7 +12,7 @@ use schema::{Map, Object, Schema, Value};
 use crate::request::accept::{Media, PROTOBUF};
 
 pub use envelope::{envelope, open};
-pub use managed::{ApplyError, Conflict};
+pub use managed::{ApplyError, Conflict, Writer};
 pub use patch::{json_patch, merge_patch};
 
 /// Why bytes are no object.
@@ -137,9 +137,7 @@ impl Type {
     /// # Errors
     /// A value has no protobuf form.
     pub fn encode_protobuf(&self, object: &Object) -> Result<Vec<u8>, DecodeError> {
-        let mut out = Vec::with_capacity(1024);
-        schema::proto::encode(&self.schema, object.root(), &mut out);
-        Ok(out)
+        message(&self.schema, object.root())
     }
 
     /// Merges a strategic merge patch into an object; gives the merged tree.
@@ -147,9 +145,19 @@ impl Type {
     /// # Errors
     /// A bad directive.
     pub fn strategic_merge(&self, old: &Object, patch: &Value) -> Result<Value, PatchError> {
-        let _ = (old, patch);
-        Err(PatchError::Malformed("strategic merge patch is not supported by this build".into()))
+        let Value::Map(patch) = patch else {
+            return Err(PatchError::Malformed("a strategic merge patch is an object".into()));
+        };
+        let merged = schema::patch::strategic(&self.schema, old.root(), patch);
+        merged.map(Value::Map).map_err(|e| PatchError::Malformed(e.to_string()))
     }
+}
+
+/// An object's protobuf message without its envelope.
+fn message(schema: &Schema, object: &Map) -> Result<Vec<u8>, DecodeError> {
+    let mut enveloped = Vec::with_capacity(1024);
+    schema::proto::encode(schema, object, &mut enveloped);
+    Ok(open(&enveloped)?.raw.to_vec())
 }
 
 /// Why a patch cannot be applied.
@@ -238,8 +246,7 @@ pub fn partial_protobuf(metadata: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let schema = Schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         .ok_or_else(|| DecodeError::Unknown("ObjectMeta".into()))?;
     let decoded = schema::json::decode(&schema, metadata).map_err(DecodeError::new)?;
-    let mut raw = Vec::with_capacity(metadata.len());
-    schema::proto::encode(&schema, &decoded.root, &mut raw);
+    let raw = message(&schema, &decoded.root)?;
     let mut out = Vec::with_capacity(raw.len() + 8);
     wire::bytes(&mut out, 1, &raw);
     Ok(out)

@@ -98,6 +98,9 @@ fn cell(cell: Cell, now: Timestamp) -> Value {
         Cell::Text(text) => text.into(),
         Cell::Int(n) => n.into(),
         Cell::Bool(b) => b.into(),
+        Cell::Since { text, since } => {
+            format!("{text} ({} ago)", human_duration(now.duration_since(since).as_secs())).into()
+        }
         Cell::Age(None) => "<unknown>".into(),
         Cell::Age(Some(time)) => human_duration(now.duration_since(time).as_secs()).into(),
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use kinds::Face;
-use meta::GroupResource;
+use kinds::{Face, Hooks};
+use meta::{GroupResource, GroupVersionKind};
 use schema::Object;
 
 use super::Resource;
@@ -54,9 +54,7 @@ impl Endpoint {
     pub fn to_storage(&self, object: &mut Object) -> Result<()> {
         let kind = &self.resource.kind;
         if !self.native {
-            let (from, to) = (self.api_version(), kind.storage.group_version().to_string());
-            kind.hooks.convert(&from, &to, object).map_err(errors::internal)?;
-            stamp(object, &to, &kind.storage.kind);
+            convert(&*kind.hooks, &self.face.gvk, &kind.storage, object).map_err(errors::internal)?;
         }
         Ok(())
     }
@@ -65,9 +63,7 @@ impl Endpoint {
     pub fn to_served(&self, object: &mut Object) -> Result<()> {
         let kind = &self.resource.kind;
         if !self.native {
-            let (from, to) = (kind.storage.group_version().to_string(), self.api_version());
-            kind.hooks.convert(&from, &to, object).map_err(errors::internal)?;
-            stamp(object, &to, &self.face.gvk.kind);
+            convert(&*kind.hooks, &kind.storage, &self.face.gvk, object).map_err(errors::internal)?;
         }
         Ok(())
     }
@@ -81,6 +77,24 @@ impl Endpoint {
     pub fn stamp(&self, object: &mut Object) {
         stamp(object, &self.api_version(), &self.face.gvk.kind);
     }
+}
+
+/// Converts an object between two kinds of one storage resource, and names its new type. Hooks are given versions,
+/// with the group where the groups differ.
+pub(super) fn convert(
+    hooks: &dyn Hooks,
+    from: &GroupVersionKind,
+    to: &GroupVersionKind,
+    object: &mut Object,
+) -> std::result::Result<(), String> {
+    let full = |gvk: &GroupVersionKind| gvk.group_version().to_string();
+    if from.group == to.group {
+        hooks.convert(&from.version, &to.version, object)?;
+    } else {
+        hooks.convert(&full(from), &full(to), object)?;
+    }
+    stamp(object, &full(to), &to.kind);
+    Ok(())
 }
 
 fn stamp(object: &mut Object, api_version: &str, kind: &str) {

@@ -1,7 +1,6 @@
 //! What is served: an immutable snapshot, swapped whole when a kind appears or vanishes.
 
 mod endpoint;
-mod facts;
 mod resets;
 mod resource;
 
@@ -16,10 +15,7 @@ pub use resource::Resource;
 
 /// The storage resources of all built-in kinds.
 pub fn storage_resources() -> Vec<StorageResource> {
-    let mut all = Vec::new();
-    let plain = facts::missing(&all);
-    all.extend(plain);
-    all
+    kinds::kinds()
 }
 
 /// Everything that is served. Built-in kinds and those that come at run time are on the same path.

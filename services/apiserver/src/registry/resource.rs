@@ -114,10 +114,8 @@ impl Resource {
         let mut object = schema.decode_stored(value)?;
         self.kind.hooks.default_versioned(&stored.version, &mut object);
         if stored != self.kind.storage {
-            let (from, to) = (stored.group_version().to_string(), self.kind.storage.group_version().to_string());
-            self.kind.hooks.convert(&from, &to, &mut object).map_err(Unreadable::Convert)?;
-            object.set(&["apiVersion"], to);
-            object.set(&["kind"], self.kind.storage.kind.as_str());
+            let converted = super::endpoint::convert(&*self.kind.hooks, &stored, &self.kind.storage, &mut object);
+            converted.map_err(Unreadable::Convert)?;
         }
         let metadata = object.metadata_mut();
         metadata.remove("resourceVersion");

@@ -85,15 +85,13 @@ impl Patch {
         let force = self.options.force.unwrap_or(false);
         let kind = &call.endpoint.face.gvk.kind;
         let resets = crate::registry::resets(kind, &call.info.subresource, call.endpoint.has("status"));
-        let applied = call.endpoint.schema.apply(
-            old,
-            &self.body,
-            &self.options.field_manager,
-            force,
-            &call.info.subresource,
+        let writer = codec::Writer {
+            manager: &self.options.field_manager,
+            subresource: &call.info.subresource,
             resets,
-            call.now,
-        );
+            now: call.now,
+        };
+        let applied = call.endpoint.schema.apply(old, &self.body, force, writer);
         applied.map_err(|error| match error {
             ApplyError::Conflicts(conflicts) => apply_conflict(call, &conflicts),
             ApplyError::Invalid(text) => errors::bad_request(text),

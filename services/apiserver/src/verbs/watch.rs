@@ -253,8 +253,9 @@ impl Stream {
     }
 
     async fn fail(&self, error: &errors::Error, frames: &Frames<'_>) -> std::result::Result<(), Over> {
-        // the error is the last thing the client gets, if it is still there
-        drop(self.sender.send(frames.error(error)).await);
+        if self.sender.send(frames.error(error)).await.is_err() {
+            tracing::debug!("a watcher went away before its error");
+        }
         Err(Over)
     }
 }

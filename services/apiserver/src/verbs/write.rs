@@ -85,14 +85,9 @@ pub fn track(
 ) -> Result<()> {
     let has_status = call.endpoint.has("status");
     let kind = &call.endpoint.face.gvk.kind;
-    call.endpoint.schema.track_update(
-        old,
-        object,
-        &options.field_manager,
-        subresource,
-        resets(kind, subresource, has_status),
-        call.now,
-    );
+    let resets = resets(kind, subresource, has_status);
+    let writer = codec::Writer { manager: &options.field_manager, subresource, resets, now: call.now };
+    call.endpoint.schema.track_update(old, object, writer);
     Ok(())
 }
 
@@ -195,14 +190,19 @@ impl<S: Source> Change<'_, S> {
         std::mem::take(&mut self.allocated).give_back(&call.server).await;
         self.allocated = alloc::on_update(call, &mut object, old, self.options.dry_run).await?;
         let context = call.hooks_context();
-        hooks.prepare_update(&context, &mut object, old);
-        match hooks.spec_changed(&object, old) {
-            Some(true) => object.set(&["metadata", "generation"], old.generation() + 1),
-            Some(false) if old.generation() > 0 => object.set(&["metadata", "generation"], old.generation()),
-            _ => {}
+        // a binding may do what no update of a pod may
+        let binding = call.info.subresource == "binding";
+        if !binding {
+            hooks.prepare_update(&context, &mut object, old);
+            metadata::keep_system_fields(&mut object, old);
+            if hooks.spec_changed(&object, old) == Some(true) {
+                object.set(&["metadata", "generation"], old.generation() + 1);
+            }
         }
         let mut problems = metadata::validate_update(&object, old, &call.endpoint);
-        problems.extend(hooks.validate_update(&context, &object, old));
+        if !binding {
+            problems.extend(hooks.validate_update(&context, &object, old));
+        }
         if !problems.is_empty() {
             return Err(self.invalid(&problems));
         }
