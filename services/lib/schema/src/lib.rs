@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod json;
 mod object;
+pub mod openapi;
 pub mod patch;
 pub mod proto;
 mod special;

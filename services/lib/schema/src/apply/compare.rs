@@ -79,7 +79,13 @@ pub fn compare(schema: &Schema, old: &Map, new: &Map) -> Comparison {
     found
 }
 
-fn differ(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<String>, out: &mut Comparison) {
+fn differ(
+    place: Place<'_>,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    path: &mut Vec<String>,
+    out: &mut Comparison,
+) {
     if old.is_none() && new.is_none() {
         return;
     }
@@ -118,9 +124,15 @@ fn differ(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut
     }
 }
 
-fn each_entry(place: Place<'_>, maps: (Option<&Map>, Option<&Map>), path: &mut Vec<String>, out: &mut Comparison) {
+fn each_entry(
+    place: Place<'_>,
+    maps: (Option<&Map>, Option<&Map>),
+    path: &mut Vec<String>,
+    out: &mut Comparison,
+) {
     let (a, b) = maps;
-    let keys = |m: Option<&Map>| m.map(|m| m.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>()).unwrap_or_default();
+    let keys =
+        |m: Option<&Map>| m.map(|m| m.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>()).unwrap_or_default();
     let mut names = keys(a);
     names.extend(keys(b).into_iter().filter(|k| a.is_none_or(|a| !a.contains_key(k))));
     for name in names {
@@ -130,13 +142,20 @@ fn each_entry(place: Place<'_>, maps: (Option<&Map>, Option<&Map>), path: &mut V
     }
 }
 
-fn each_item(place: Place<'_>, old: Option<&Value>, new: Option<&Value>, path: &mut Vec<String>, out: &mut Comparison) {
+fn each_item(
+    place: Place<'_>,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    path: &mut Vec<String>,
+    out: &mut Comparison,
+) {
     let steps = |v: Option<&Value>| -> Vec<(String, Value)> {
         let items = v.and_then(Value::as_list).unwrap_or_default();
         items.iter().map(|i| (place.step(i), i.clone())).collect()
     };
     let (a, b) = (steps(old), steps(new));
-    let find = |list: &[(String, Value)], step: &str| list.iter().find(|(s, _)| s == step).map(|(_, v)| v.clone());
+    let find =
+        |list: &[(String, Value)], step: &str| list.iter().find(|(s, _)| s == step).map(|(_, v)| v.clone());
     let inner = match place.shape() {
         Shape::List(inner) => place.of_item(inner),
         _ => place.of_item(&Ty::Str),

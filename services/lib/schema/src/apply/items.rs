@@ -35,7 +35,9 @@ impl<'a> Place<'a> {
     pub(super) fn shape(&self) -> Shape<'a> {
         let topology = self.field.map_or(Topology::Default, |f| f.topology);
         match self.ty {
-            Ty::Struct(id) if topology != Topology::Atomic && self.table.get(*id).topology != Topology::Atomic => {
+            Ty::Struct(id)
+                if topology != Topology::Atomic && self.table.get(*id).topology != Topology::Atomic =>
+            {
                 Shape::Struct(*id)
             }
             Ty::Map(inner) if topology != Topology::Atomic => Shape::Map(inner),

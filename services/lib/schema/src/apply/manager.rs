@@ -127,7 +127,11 @@ fn filter(found: &Comparison, resets: &[&[&str]]) -> Comparison {
         resets.iter().for_each(|path| set.exclude(path));
         set
     };
-    Comparison { added: without(&found.added), modified: without(&found.modified), removed: without(&found.removed) }
+    Comparison {
+        added: without(&found.added),
+        modified: without(&found.modified),
+        removed: without(&found.removed),
+    }
 }
 
 /// Merges an applied configuration into `live` (`None`: there is no object yet) and gives the new object with its
@@ -135,7 +139,12 @@ fn filter(found: &Comparison, resets: &[&[&str]]) -> Comparison {
 ///
 /// # Errors
 /// Others own fields with other values and `force` is not set; or `applied` carries managed fields.
-pub fn apply(request: &Request<'_>, live: Option<&Object>, applied: &Map, force: bool) -> Result<Object, ApplyError> {
+pub fn apply(
+    request: &Request<'_>,
+    live: Option<&Object>,
+    applied: &Map,
+    force: bool,
+) -> Result<Object, ApplyError> {
     let theirs = applied.get("metadata").and_then(|m| m.at(&["managedFields"]));
     if theirs.is_some_and(|v| !v.is_null()) {
         return Err(ApplyError::ManagedFields);
@@ -164,7 +173,9 @@ pub fn apply(request: &Request<'_>, live: Option<&Object>, applied: &Map, force:
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
-    if let Some(last) = last.filter(|l| l.set == own.set && l.api_version == own.api_version && found == Comparison::default()) {
+    if let Some(last) = last
+        .filter(|l| l.set == own.set && l.api_version == own.api_version && found == Comparison::default())
+    {
         own.time = last.time;
     }
     entries.push(own);

@@ -48,7 +48,8 @@ impl Set {
     pub fn intersection(&self, other: &Set) -> Set {
         let both = |(step, ours): (&String, &Node)| {
             let theirs = other.0.get(step)?;
-            let node = Node { member: ours.member && theirs.member, below: ours.below.intersection(&theirs.below) };
+            let node =
+                Node { member: ours.member && theirs.member, below: ours.below.intersection(&theirs.below) };
             node.counts().then(|| (step.clone(), node))
         };
         Set(self.0.iter().filter_map(both).collect())
@@ -59,9 +60,10 @@ impl Set {
         let left = |(step, ours): (&String, &Node)| {
             let node = match other.0.get(step) {
                 None => ours.clone(),
-                Some(theirs) => {
-                    Node { member: ours.member && !theirs.member, below: ours.below.difference(&theirs.below) }
-                }
+                Some(theirs) => Node {
+                    member: ours.member && !theirs.member,
+                    below: ours.below.difference(&theirs.below),
+                },
             };
             node.counts().then(|| (step.clone(), node))
         };
@@ -164,7 +166,8 @@ pub(super) fn display(path: &[String]) -> String {
                 text.push_str(name);
             }
             Some(("k:", keys)) => {
-                let keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(keys).unwrap_or_default(); // ours
+                let keys: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(keys).unwrap_or_default(); // ours
                 let parts: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
                 text.push_str(&format!("[{}]", parts.join(",")));
             }

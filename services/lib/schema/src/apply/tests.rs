@@ -14,7 +14,14 @@ fn object(text: &str) -> Object {
 }
 
 fn request<'a>(schema: &'a Schema, manager: &'a str) -> Request<'a> {
-    Request { schema, api_version: "apps/v1", manager, subresource: "", resets: &[&["status"]], now: "2026-01-01T00:00:00Z" }
+    Request {
+        schema,
+        api_version: "apps/v1",
+        manager,
+        subresource: "",
+        resets: &[&["status"]],
+        now: "2026-01-01T00:00:00Z",
+    }
 }
 
 fn fields(object: &Object, manager: &str) -> String {

@@ -46,7 +46,12 @@ pub fn strategic(schema: &Schema, original: &Map, patch: &Map) -> Result<Map, St
 }
 
 /// Merges; `None` when the patch says to delete the map.
-fn merge_map(schema: &Schema, id: Option<TypeId>, mut original: Map, patch: &Map) -> Result<Option<Map>, StrategicError> {
+fn merge_map(
+    schema: &Schema,
+    id: Option<TypeId>,
+    mut original: Map,
+    patch: &Map,
+) -> Result<Option<Map>, StrategicError> {
     match patch.get(PATCH).and_then(Value::as_str) {
         Some("replace") => {
             let mut replaced = patch.clone();
@@ -246,7 +251,8 @@ mod tests {
 
     #[test]
     fn lists_follow_their_strategy() {
-        let pod = r#"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"1"}]}}"#;
+        let pod =
+            r#"{"spec":{"containers":[{"name":"a","image":"1","args":["x"]},{"name":"b","image":"1"}]}}"#;
         check(
             pod,
             r#"{"spec":{"containers":[{"name":"b","image":"2"},{"name":"c","image":"3"}]}}"#,
@@ -262,7 +268,11 @@ mod tests {
             r#"{"spec":{"$setElementOrder/containers":[{"name":"b"},{"name":"a"}]}}"#,
             r#"{"spec":{"containers":[{"image":"1","name":"b"},{"args":["x"],"image":"1","name":"a"}]}}"#,
         );
-        check(pod, r#"{"spec":{"containers":[{"$patch":"replace"},{"name":"z"}]}}"#, r#"{"spec":{"containers":[{"name":"z"}]}}"#);
+        check(
+            pod,
+            r#"{"spec":{"containers":[{"$patch":"replace"},{"name":"z"}]}}"#,
+            r#"{"spec":{"containers":[{"name":"z"}]}}"#,
+        );
     }
 
     #[test]
