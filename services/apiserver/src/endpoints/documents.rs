@@ -231,6 +231,9 @@ impl Documents {
     pub fn answer(&self, server: &Server, path: &str, request: &Request<Incoming>) -> Option<Response<Body>> {
         let all = served(server);
         let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+        if path.starts_with("/openapi/") {
+            return super::openapi::answer(&all, path, request);
+        }
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let document = match parts.as_slice() {
             ["api"] | ["apis"] if wants_aggregated(accept) => {

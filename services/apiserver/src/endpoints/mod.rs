@@ -4,6 +4,7 @@ pub mod documents;
 pub mod health;
 pub mod issuer;
 pub mod metrics;
+pub mod openapi;
 pub mod version;
 
 use std::sync::Arc;
