@@ -171,7 +171,8 @@ pub(super) fn custom_resource_definition(_: &str, root: &mut Map) {
     if let Some(service) = map_at_mut(spec, &["conversion", "webhook", "clientConfig", "service"]) {
         fill(service, "port", 443i64);
     }
-    let storage = maps(spec, "versions").find(|v| crate::tree::flag(v, "storage")).map(|v| text(v, "name").to_owned());
+    let storage =
+        maps(spec, "versions").find(|v| crate::tree::flag(v, "storage")).map(|v| text(v, "name").to_owned());
     let status = root.map_mut("status");
     if let (true, Some(version)) = (is_zero(status, "storedVersions"), storage) {
         status.insert("storedVersions", vec![Value::Str(version)]);
@@ -201,7 +202,8 @@ pub(super) fn autoscaler(version: &str, root: &mut Map) {
 
 fn scaling_rules(rules: &mut Map, up: bool) {
     let policy = |kind: &str, value: i64| {
-        let fields: [(&str, Value); 3] = [("type", kind.into()), ("value", value.into()), ("periodSeconds", 15i64.into())];
+        let fields: [(&str, Value); 3] =
+            [("type", kind.into()), ("value", value.into()), ("periodSeconds", 15i64.into())];
         Value::Map(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
     };
     if up {
