@@ -49,7 +49,6 @@ pub(super) fn stateful_set(_: &str, root: &mut Map) {
         && let Some(rolling) = map_mut(strategy, "rollingUpdate")
     {
         fill(rolling, "partition", 0i64);
-        fill(rolling, "maxUnavailable", 1i64);
     }
     let retention = spec.map_mut("persistentVolumeClaimRetentionPolicy");
     fill_zero(retention, "whenDeleted", "Retain");

@@ -181,9 +181,8 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     validate_update: validate::claim_update,
     default: defaults::claim,
     create: |_, object| {
-        let mut status = Map::new();
-        status.insert("phase", "Pending");
-        object.root_mut().insert("status", status);
+        // the phase comes with the defaults at the next read, as upstream's does
+        object.root_mut().insert("status", Map::new());
         data_sources(object);
     },
     update: |cx, object, old| {

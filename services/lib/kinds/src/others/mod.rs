@@ -39,7 +39,7 @@ pub(crate) static ROLE_BINDING: Kind = Kind {
 
 pub(crate) static HORIZONTAL_POD_AUTOSCALER: Kind = Kind {
     validate: validate::autoscaler,
-    validate_update: |cx, new, _| validate::autoscaler(cx, new),
+    validate_update: validate::autoscaler_update,
     default: defaults::autoscaler,
     convert: autoscaling::convert,
     create: no_status,
@@ -168,8 +168,14 @@ pub(crate) static PRIORITY_CLASS: Kind = Kind {
 
 pub(crate) static WORKLOAD: Kind = Kind { columns: rows::WORKLOAD, row: rows::name_age, ..PLAIN };
 
-pub(crate) static POD_GROUP: Kind =
-    Kind { create: no_status, update: split_all, columns: rows::POD_GROUP, row: rows::pod_group, ..PLAIN };
+pub(crate) static POD_GROUP: Kind = Kind {
+    default: defaults::pod_group,
+    create: no_status,
+    update: split_all,
+    columns: rows::POD_GROUP,
+    row: rows::pod_group,
+    ..PLAIN
+};
 
 pub(crate) static ENDPOINT_SLICE: Kind = Kind {
     validate: validate::endpoint_slice,
@@ -260,6 +266,7 @@ pub(crate) static CLUSTER_TRUST_BUNDLE: Kind = Kind {
 };
 
 pub(crate) static POD_CERTIFICATE_REQUEST: Kind = Kind {
+    default: defaults::pod_certificate_request,
     create: no_status,
     update: split_all,
     labels: &["metadata.name", "metadata.namespace", "spec.signerName", "spec.podName", "spec.nodeName"],

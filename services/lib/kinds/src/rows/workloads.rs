@@ -26,7 +26,7 @@ pub(crate) fn deployment(root: &Map) -> Row {
         age(root),
         names,
         images,
-        string(selector_text(spec.and_then(|s| map(s, "selector")))),
+        string(selector_text(spec.and_then(|s| map(s, "selector"))).replace("<error>", "<invalid>")),
     ])
 }
 

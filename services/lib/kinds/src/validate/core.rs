@@ -222,7 +222,11 @@ fn duplicate_ports(errors: &mut Errors, spec: &Map) {
     for (i, port) in maps(spec, "ports").enumerate() {
         let (protocol, number) = (text(port, "protocol"), int(port, "port").unwrap_or(0));
         if !seen.insert((protocol, number)) {
-            let value = format!("{{\"protocol\":\"{protocol}\",\"port\":{number}}}");
+            // upstream prints its own struct here
+            let value = format!(
+                "{{\"Name\":\"\",\"Protocol\":{},\"AppProtocol\":null,\"Port\":{number},\"TargetPort\":0,\"NodePort\":0}}",
+                field::quote(protocol)
+            );
             let at = format!("spec.ports[{i}]");
             errors.push(field::Error::new(field::ErrorKind::Duplicate, at, value, ""));
         }
@@ -257,7 +261,7 @@ pub(crate) fn claim(_: &Context<'_>, object: &Object) -> Errors {
     match meta::Quantity::parse(storage) {
         Ok(q) if q.sign() <= 0 => {
             let text = "must be greater than zero";
-            errors.push(field::Error::invalid_str("spec.resources.requests[storage]", &q.to_string(), text));
+            errors.push(field::Error::invalid_str("spec.resources[storage]", &q.to_string(), text));
         }
         Ok(_) => {}
         Err(_) => errors.push(field::Error::required("spec.resources[storage]", "")),

@@ -111,23 +111,17 @@ fn own_selector(errors: &mut Errors, spec: &Map, kind: &str) {
     let whole = selector.map_or(serde_json::Value::Null, |s| json(&Value::Map(s.clone())));
     let template = crate::tree::map_at(spec, &["template", "metadata", "labels"]);
     match LabelSelector::from_json(&whole) {
+        // the kinds differ in what they say about a selector that cannot be read
+        Err(_) if kind == "daemonset" => {}
         Err(_) => {
-            errors.push(field::Error::invalid(
-                "spec.selector",
-                shown(spec.get("selector")),
-                "invalid label selector",
-            ));
+            let text = if kind == "statefulset" { "" } else { "invalid label selector" };
+            errors.push(field::Error::invalid("spec.selector", shown(spec.get("selector")), text));
         }
-        Ok(s) if selector.is_some() && !s.is_empty() => {
-            if !s.matches(|key| template?.get(key)?.as_str()) {
-                let labels = template.map(|m| Value::Map(m.clone()));
-                let text = "`selector` does not match template `labels`";
-                errors.push(field::Error::invalid(
-                    "spec.template.metadata.labels",
-                    shown(labels.as_ref()),
-                    text,
-                ));
-            }
+        // a missing selector matches nothing
+        Ok(s) if !s.is_empty() && !s.matches(|key| template?.get(key)?.as_str()) => {
+            let labels = template.map(|m| Value::Map(m.clone()));
+            let text = "`selector` does not match template `labels`";
+            errors.push(field::Error::invalid("spec.template.metadata.labels", shown(labels.as_ref()), text));
         }
         Ok(_) => {}
     }

@@ -56,7 +56,7 @@ pub(crate) fn role_binding(_: &Context<'_>, object: &Object) -> Errors {
         errors.push(field::Error::not_supported("roleRef.apiGroup", text(role, "apiGroup"), &[RBAC]));
     }
     let kinds: &[&str] =
-        if object.kind() == "RoleBinding" { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
+        if object.kind() == "RoleBinding" { &["Role", "ClusterRole"] } else { &["ClusterRole"] };
     if !kinds.contains(&text(role, "kind")) {
         errors.push(field::Error::not_supported("roleRef.kind", text(role, "kind"), kinds));
     }
@@ -79,7 +79,7 @@ pub(crate) fn role_binding(_: &Context<'_>, object: &Object) -> Errors {
                 if !group.is_empty() {
                     errors.push(field::Error::not_supported(child(&at, "apiGroup"), group, &[""]));
                 }
-                if is_zero(subject, "namespace") {
+                if is_zero(subject, "namespace") && object.kind() == "ClusterRoleBinding" {
                     errors.push(field::Error::required(child(&at, "namespace"), ""));
                 }
             }
@@ -101,7 +101,16 @@ pub(crate) fn role_binding_update(cx: &Context<'_>, object: &Object, old: &Objec
     let mut errors = role_binding(cx, object);
     let (new, before) = (object.root().get("roleRef"), old.root().get("roleRef"));
     if !crate::tree::same(new, before) {
-        errors.push(field::Error::invalid("roleRef", super::shown(new), "cannot change roleRef"));
+        let role = map(object.root(), "roleRef");
+        let part = |key: &str| field::quote(role.map_or("", |r| text(r, key)));
+        // upstream prints its own struct here
+        let value = format!(
+            "{{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}",
+            part("apiGroup"),
+            part("kind"),
+            part("name")
+        );
+        errors.push(field::Error::invalid("roleRef", value, "cannot change roleRef"));
     }
     errors
 }
@@ -195,15 +204,8 @@ pub(crate) fn storage_class(_: &Context<'_>, object: &Object) -> Errors {
 /// A class's update: what it makes is fixed.
 pub(crate) fn storage_class_update(cx: &Context<'_>, object: &Object, old: &Object) -> Errors {
     let mut errors = storage_class(cx, object);
-    let changed = |key: &str| !crate::tree::same(object.root().get(key), old.root().get(key));
-    for (key, text) in [
-        ("parameters", "updates to parameters are forbidden."),
-        ("provisioner", "updates to provisioner are forbidden."),
-        ("reclaimPolicy", "updates to reclaimPolicy are forbidden."),
-    ] {
-        if changed(key) {
-            errors.push(field::Error::forbidden(key, text));
-        }
+    for key in ["parameters", "provisioner", "reclaimPolicy"] {
+        immutable(&mut errors, key, object.root().get(key), old.root().get(key));
     }
     let key = "volumeBindingMode";
     immutable(&mut errors, key, object.root().get(key), old.root().get(key));
@@ -291,7 +293,7 @@ pub(crate) fn autoscaler(_: &Context<'_>, object: &Object) -> Errors {
         errors.push(field::Error::invalid("spec.minReplicas", n, "must be greater than or equal to 1"));
     }
     if most < 1 {
-        errors.push(field::Error::invalid("spec.maxReplicas", most, "must be greater than 0"));
+        errors.push(field::Error::required("spec.maxReplicas", "must be set and greater than 0"));
     }
     if least.is_some_and(|n| most < n) {
         let text = "must be greater than or equal to `minReplicas`";
@@ -299,12 +301,31 @@ pub(crate) fn autoscaler(_: &Context<'_>, object: &Object) -> Errors {
     }
     let empty = Map::new();
     let target = map_at(spec, &["scaleTargetRef"]).unwrap_or(&empty);
+    // the core group's kinds are no target, except ReplicationController, whose version is written alone
+    let version = text(target, "apiVersion");
+    if !version.contains('/') && text(target, "kind") != "ReplicationController" {
+        let text = "apiVersion must specify API group";
+        errors.push(field::Error::invalid_str("spec.scaleTargetRef.apiVersion", version, text));
+    }
     for key in ["kind", "name"] {
         let at = format!("spec.scaleTargetRef.{key}");
         match text(target, key) {
             "" => errors.push(field::Error::required(at, "")),
             value => problems(&mut errors, &at, value, content::path_segment(value, false)),
         }
+    }
+    errors
+}
+
+/// An autoscaler's update: a target that stays is not checked again.
+pub(crate) fn autoscaler_update(cx: &Context<'_>, object: &Object, old: &Object) -> Errors {
+    if cx.subresource == "status" {
+        return Errors::new();
+    }
+    let mut errors = autoscaler(cx, object);
+    let part = |o: &Object, key: &str| o.str_at(&["spec", "scaleTargetRef", key]).to_owned();
+    if ["apiVersion", "kind"].iter().all(|k| part(object, k) == part(old, k)) {
+        errors.retain(|e| e.path != "spec.scaleTargetRef.apiVersion");
     }
     errors
 }

@@ -42,8 +42,8 @@ fn spec(errors: &mut Errors, spec: &Map, path: &str) {
     if let Some(resources) = map(spec, "resources") {
         super::container::requirements(errors, resources, &child(path, "resources"));
     }
-    one_of(errors, spec, "restartPolicy", path, &["Always", "Never", "OnFailure"]);
-    one_of(errors, spec, "dnsPolicy", path, &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]);
+    one_of(errors, spec, "restartPolicy", path, &["Always", "OnFailure", "Never"]);
+    one_of(errors, spec, "dnsPolicy", path, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     labels(errors, map(spec, "nodeSelector"), &child(path, "nodeSelector"));
     for (i, gate) in maps(spec, "readinessGates").enumerate() {
         let kind = text(gate, "conditionType");
@@ -94,7 +94,7 @@ fn scheduling_gates(errors: &mut Errors, spec: &Map, path: &str) {
     let mut seen = std::collections::BTreeSet::new();
     for (i, gate) in maps(spec, "schedulingGates").enumerate() {
         let name = text(gate, "name");
-        problems(errors, &format!("{path}[{i}].name"), name, content::qualified_name(name));
+        problems(errors, &format!("{path}[{i}]"), name, content::qualified_name(name));
         if !seen.insert(name) {
             errors.push(field::Error::duplicate(format!("{path}[{i}]"), name));
         }

@@ -64,7 +64,12 @@ fn strategy(errors: &mut Errors, spec: &Map) {
             }
         }
         "Recreate" => {}
-        _ => one_of(errors, strategy, "type", "spec.strategy", &["Recreate", "RollingUpdate"]),
+        other => {
+            // upstream prints its own struct here
+            let value = format!("{{\"Type\":{},\"RollingUpdate\":null}}", field::quote(other));
+            let detail = "supported values: \"Recreate\", \"RollingUpdate\"";
+            errors.push(field::Error::new(field::ErrorKind::NotSupported, "spec.strategy", value, detail));
+        }
     }
 }
 
@@ -293,7 +298,7 @@ fn job_policy(errors: &mut Errors, job: &Map, path: &str) {
     let policy = crate::tree::map_at(job, &["template", "spec"]).map_or("", |p| text(p, "restartPolicy"));
     if policy == "Always" {
         let at = child(path, "restartPolicy");
-        errors.push(field::Error::not_supported(at, policy, &["OnFailure", "Never"]));
+        errors.push(field::Error::required(at, "valid values: \"OnFailure\", \"Never\""));
     }
 }
 
