@@ -48,9 +48,12 @@ fn parse(metadata: &str) -> Result<Vec<Binary>> {
         .packages
         .into_iter()
         .flat_map(|package| {
-            let programs = package.targets.into_iter().filter(|target| target.kind.iter().any(|kind| kind == "bin"));
+            let programs =
+                package.targets.into_iter().filter(|target| target.kind.iter().any(|kind| kind == "bin"));
             let package = package.name;
-            programs.map(move |target| Binary { name: target.name, package: package.clone() }).collect::<Vec<_>>()
+            programs
+                .map(move |target| Binary { name: target.name, package: package.clone() })
+                .collect::<Vec<_>>()
         })
         .filter(|binary| binary.name == PREFIX || binary.name.starts_with("k3s-rs-"))
         .collect();

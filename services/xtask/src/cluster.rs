@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::command::{cluster, run};
+use crate::command::{cluster, host, run};
 use crate::install;
 use crate::repository::Repository;
 
@@ -35,6 +35,7 @@ pub(crate) struct Up {
 
 /// Builds and installs into a folder, boots machines with that installation, starts the targets.
 pub(crate) fn up(repository: &Repository, options: &Up) -> Result<()> {
+    host(repository)?;
     let root = match &options.root {
         Some(root) => root.clone(),
         None => {

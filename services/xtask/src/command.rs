@@ -30,6 +30,11 @@ where
     command(repository, repository.path(".ci/slot"), arguments)
 }
 
+/// Installs what the host lacks.
+pub(crate) fn host(repository: &Repository) -> Result<()> {
+    run(&mut command(repository, repository.path("tests/machines/host.py"), [""; 0]))
+}
+
 /// The program that handles clusters.
 pub(crate) fn cluster<I, S>(repository: &Repository, arguments: I) -> Command
 where

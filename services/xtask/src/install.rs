@@ -46,6 +46,12 @@ pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) ->
     units(&repository.path("units"), destdir)
 }
 
+/// Whether there is anything to start after an installation.
+pub(crate) fn has_units(repository: &Repository) -> Result<bool> {
+    let service = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "service");
+    Ok(files(&repository.path("units"))?.iter().any(service))
+}
+
 /// Lays out the files of `units/`; a checkout without that folder has none.
 fn units(source: &Path, destdir: &Path) -> Result<()> {
     for file in files(source)? {
@@ -58,7 +64,8 @@ fn units(source: &Path, destdir: &Path) -> Result<()> {
         fs::copy(&file, &target).with_context(|| target.display().to_string())?;
         let mode = fs::metadata(&file).with_context(|| file.display().to_string())?.permissions().mode();
         let mode = if mode & 0o111 == 0 { 0o644 } else { 0o755 };
-        fs::set_permissions(&target, fs::Permissions::from_mode(mode)).with_context(|| target.display().to_string())?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(mode))
+            .with_context(|| target.display().to_string())?;
     }
     Ok(())
 }
@@ -106,7 +113,10 @@ mod tests {
     fn every_kind_has_its_place() {
         for (file, wanted) in [
             ("k3s-rs-apiserver.service", Some("usr/lib/systemd/system/k3s-rs-apiserver.service")),
-            ("k3s-rs-kubelet.service.d/limits.conf", Some("usr/lib/systemd/system/k3s-rs-kubelet.service.d/limits.conf")),
+            (
+                "k3s-rs-kubelet.service.d/limits.conf",
+                Some("usr/lib/systemd/system/k3s-rs-kubelet.service.d/limits.conf"),
+            ),
             ("dbus-1/system.d/org.k3s_rs.conf", Some("usr/share/dbus-1/system.d/org.k3s_rs.conf")),
             ("sysusers.d/k3s-rs.conf", Some("usr/lib/sysusers.d/k3s-rs.conf")),
             ("k3s-rs.catalog", Some("usr/lib/systemd/catalog/k3s-rs.catalog")),
@@ -123,7 +133,8 @@ mod tests {
         let (source, destdir) = (folder.path().join("units"), folder.path().join("root"));
         fs::create_dir_all(source.join("tmpfiles.d")).unwrap();
         fs::write(source.join("tmpfiles.d/k3s-rs.conf"), "d /run/k3s-rs\n").unwrap();
-        fs::set_permissions(source.join("tmpfiles.d/k3s-rs.conf"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(source.join("tmpfiles.d/k3s-rs.conf"), fs::Permissions::from_mode(0o600))
+            .unwrap();
         units(&source, &destdir).unwrap();
         let copied = destdir.join("usr/lib/tmpfiles.d/k3s-rs.conf");
         assert_eq!(fs::read_to_string(&copied).unwrap(), "d /run/k3s-rs\n");

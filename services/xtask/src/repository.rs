@@ -23,7 +23,8 @@ impl Repository {
             .context("not inside a checkout of k3s-rs")?;
         let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let base = || env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-        let cache = env::var_os("K3S_RS_CACHE").map(PathBuf::from).or_else(|| base().map(|base| base.join("k3s-rs")));
+        let cache =
+            env::var_os("K3S_RS_CACHE").map(PathBuf::from).or_else(|| base().map(|base| base.join("k3s-rs")));
         Ok(Self { root: root.to_owned(), cache: cache.context("neither K3S_RS_CACHE nor HOME is set")? })
     }
 
