@@ -1,3 +1,13 @@
-//! The pod network of one node.
+//! k3s-rs-flannel: the pod network of this node.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let about = daemon::About {
+        name: "flannel",
+        component: "Flannel",
+        description: "The pod network of one node.",
+        workers: 0,
+    };
+    daemon::run(about, k3s_rs_flannel::run)
+}

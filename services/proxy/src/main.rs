@@ -1,3 +1,13 @@
-//! Services, load balancers and network policy as nftables.
+//! k3s-rs-proxy: Services on this node.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let about = daemon::About {
+        name: "proxy",
+        component: "Proxy",
+        description: "Services, load balancers and network policy as nftables.",
+        workers: 0,
+    };
+    daemon::run(about, k3s_rs_proxy::run)
+}

@@ -37,8 +37,8 @@ def upstream(cluster: Facts, node: Node) -> list[Unit]:
 
 
 def ours(cluster: Facts, node: Node) -> list[Unit]:
-    """k3s-rs-flannel writes the CNI chain itself."""
+    """k3s-rs-flannel writes the CNI chain itself. It lists all nodes, which a node's own identity may not: hence admin's."""
     config = "/etc/k3s-rs/flannel.json"
-    settings = {"kubeconfig": cluster.kubeconfig(node.name), "nodeName": node.name, "clusterCIDR": cluster.pod_range}
+    settings = {"kubeconfig": cluster.kubeconfig("admin"), "nodeName": node.name, "clusterCIDR": cluster.pod_range}
     command = [f"{OURS}/k3s-rs-flannel", "--config", config]
     return [Unit("k3s-rs-flannel", command, files={config: json.dumps(settings, indent=1)})]

@@ -3,9 +3,22 @@
 //!
 //! The facts about fields and resources come from `schema`; what stands here is behaviour that no table holds.
 
+mod apps;
+mod batch;
+mod core;
+#[cfg(test)]
+mod goldens;
 mod hooks;
+mod kind;
 pub mod names;
+mod others;
 mod resource;
+mod rows;
+mod strategy;
+mod table;
+mod tree;
 
+pub use core::{normalize_cluster_ips, qos_class};
 pub use hooks::{Cell, Column, Context, Hooks, Operation, RowCondition};
 pub use resource::{Face, StorageResource};
+pub use table::kinds;

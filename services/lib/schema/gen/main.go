@@ -253,6 +253,33 @@ func must(err error) {
 	}
 }
 
+// defaults takes the fields' defaults from the v3 documents: swagger leaves them out.
+func defaults(dir string, defs map[string]Definition) {
+	files, err := filepath.Glob(filepath.Join(dir, "api/openapi-spec/v3/*.json"))
+	must(err)
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		must(err)
+		var doc struct {
+			Components struct {
+				Schemas map[string]Definition `json:"schemas"`
+			} `json:"components"`
+		}
+		must(json.Unmarshal(raw, &doc))
+		for name, d := range doc.Components.Schemas {
+			for field, p := range d.Properties {
+				if m, ok := p.Default.(map[string]any); p.Default == nil || p.Default == "" || ok && len(m) == 0 {
+					continue // what Go's zero value says anyway
+				}
+				if own, ok := defs[name].Properties[field]; ok {
+					own.Default = p.Default
+					defs[name].Properties[field] = own
+				}
+			}
+		}
+	}
+}
+
 func types(dir string, out *bufio.Writer) {
 	raw, err := os.ReadFile(filepath.Join(dir, "api/openapi-spec/swagger.json"))
 	must(err)
@@ -260,6 +287,7 @@ func types(dir string, out *bufio.Writer) {
 		Definitions map[string]Definition `json:"definitions"`
 	}
 	must(json.Unmarshal(raw, &swagger))
+	defaults(dir, swagger.Definitions)
 	s := runtime.NewScheme()
 	must(scheme.AddToScheme(s))
 	must(apiextensionsv1.AddToScheme(s))

@@ -4,8 +4,11 @@
 //! OpenAPI, field validation, patches, server-side apply, JSON and protobuf. Nothing else in the repository
 //! describes a field.
 
+pub mod apply;
 pub mod json;
 mod object;
+pub mod openapi;
+pub mod patch;
 pub mod proto;
 mod special;
 pub mod table;

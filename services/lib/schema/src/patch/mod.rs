@@ -1,0 +1,5 @@
+//! Patches that need the table.
+
+mod strategic;
+
+pub use strategic::{StrategicError, strategic};
