@@ -22,7 +22,7 @@ fn banned_words_do_not_stand_in_sources() {
         for (i, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             for (word, instead) in BANNED.iter().filter(|(word, _)| code.contains(word)) {
-                if !code.contains("eprintln!(") {
+                if !code.contains("eprintln!(") && !name.starts_with("services/cli") {
                     found.push(format!("{name}:{}: {word} — {instead}", i + 1));
                 }
             }
