@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcd::rpc::{DeleteRangeRequest, PutRequest, RangeRequest};
+use k3s_rs_mvcc as mvcc;
 use mvcc::{Log, MemoryLog, Refusal, Request, State, Version};
 use proptest::prelude::*;
 
