@@ -54,10 +54,10 @@ def arguments() -> argparse.ArgumentParser:
 def making(sub: argparse.ArgumentParser) -> None:
     """How a cluster is made."""
     sub.add_argument("--name", required=True, help="lower case letters and digits; machines, namespaces and groups carry it")
-    sub.add_argument("--parts", default="all=upstream", help=f"PART=ours|upstream|none,… of all, {', '.join(parts.NAMES)}")
+    sub.add_argument("--parts", default="all=upstream", help=f"PART=ours|upstream|none,… of all, {', '.join(parts.NAMES)}; or @FILE with these words")
     sub.add_argument("--bin", type=Path, help="the folder with k3s-rs-NAME programs; seen in the machines as it is, so it may be built into")
     sub.add_argument("--nodes", type=int, default=2, help="machines; the first has the control plane (default 2)")
-    sub.add_argument("--port", type=int, help="port of the API server on the host's 127.0.0.1 (default 16443 + the cluster's number)")
+    sub.add_argument("--port", type=int, help="port of the API server on the host's 127.0.0.1 (default the first free one from 16443)")
     sub.add_argument("--arg", action="append", default=[], metavar="PART=ARGUMENT", help="one more argument for a part's program")
 
 

@@ -1,5 +1,7 @@
 """A Kubernetes cluster on test machines, every part upstream's or ours."""
 
+import contextlib
+import socket
 import subprocess
 import sys
 import time
@@ -7,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import imagestore, parts, paths, state, trees
+from . import host, imagestore, parts, paths, state, trees
 from .network import Network
 from .nspawn import NspawnMachine
 from .parts.base import Facts, Node, Unit
@@ -36,7 +38,7 @@ class Cluster:
         self.nodes = [Node(node, index, self.network.address(index), index == 0) for index, node in enumerate(self.state["machines"])]
         self.facts = Facts(self.nodes, self.network.gateway, self.network.subnet, self.chosen)
         self.machines = {node.name: self._machine(node) for node in self.nodes}
-        self.port = self.state.get("port") or PORT + self.state["number"]
+        self.port: int = self.state["port"]
 
     @classmethod
     def create(cls, name: str, chosen: dict[str, str], *, machines: list[str], binaries: Path | None = None, port: int | None = None,
@@ -47,6 +49,8 @@ class Cluster:
                 raise Failure(f"{program} is not in {binaries or 'any folder: give --bin DIR'}")
         over = [str(layer.resolve()) for layer in layers or []]
         folder = str(binaries.resolve()) if binaries else None
+        host.raise_limits()
+        port = port or free_port()
         state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)
         state.watch_owner(name)
         return cls(name)
@@ -262,3 +266,15 @@ class Cluster:
         self.state["owner"] = state.myself()
         state.save(self.name, self.state)
         state.remove(self.name)
+
+
+def free_port() -> int:
+    """A port of the host's loopback that nobody listens on and no other cluster has taken."""
+    taken = {state.load(name).get("port") for name in state.names()}
+    for port in range(PORT, PORT + 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            if port not in taken:
+                return port
+    raise Failure(f"no free port from {PORT} on 127.0.0.1")

@@ -155,7 +155,7 @@ def restart(options: argparse.Namespace) -> None:
 def swap(options: argparse.Namespace) -> None:
     """Exchanges parts of a running cluster."""
     chosen = parts.parse(options.parts)
-    named = {word.split("=")[0] for word in options.parts.split(",")}
+    named = {word.split("=")[0] for word in parts.words(options.parts)}
     Cluster(options.name).swap({part: choice for part, choice in chosen.items() if part in named or "all" in named})
 
 

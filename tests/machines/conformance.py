@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from . import parts, paths
@@ -22,6 +22,7 @@ FAST = paths.CONFORMANCE / "fast.txt"
 SIG = re.compile(r"\[sig-([a-z-]+)\]")
 DOT = "•"
 SUITE_TIMEOUT = "4h"
+MARGIN_SECONDS = 3
 
 
 @dataclass
@@ -103,20 +104,32 @@ def run(cluster: Cluster, specs: list[Spec], procs: int, out: Path) -> None:
     ginkgo = [str(paths.programs() / "ginkgo"), "--no-color", f"--procs={min(procs, len(specs))}", f"--timeout={SUITE_TIMEOUT}"]
     ginkgo += ["--json-report=report.json", f"--output-dir={out}", *focus, suite, "--"]
     flags = ["--provider=skeleton", f"--kubeconfig={cluster.folder / 'share/pki/admin.conf'}", f"--num-nodes={len(cluster.nodes)}"]
-    flags += [f"--kubectl-path={paths.programs() / 'kubectl'}", f"--report-dir={out}", "--allowed-not-ready-nodes=0"]
+    flags += [f"--kubectl-path={paths.programs() / 'kubectl'}", "--allowed-not-ready-nodes=0"]
+    flags += ["--node-schedulable-timeout=1m", "--system-pods-startup-timeout=1m"]
     with open(out / "e2e.log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(cluster.inside([*ginkgo, *flags]), cwd=out, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # If this process dies the suite is told to end: its cluster may be one that is kept.
+        command = ["setpriv", "--pdeathsig", "TERM", *cluster.inside([*ginkgo, *flags])]
+        process = subprocess.Popen(command, cwd=out, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, errors="replace")
         try:
             follow(process, log, len(specs))
         finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(60)
+            end(process)
     report = out / "report.json"
     if not report.exists():
         raise Failure(f"the suite ended with status {process.returncode} and no report; see {out / 'e2e.log'}\n{tail(out / 'e2e.log')}")
     read(report, specs)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Waits for the suite; one that still runs is told to end, and killed if it does not listen."""
+    if process.poll() is None and sys.exc_info()[0]:
+        process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def follow(process: subprocess.Popen, log, total: int) -> None:
@@ -134,11 +147,11 @@ def follow(process: subprocess.Popen, log, total: int) -> None:
             break
         if line.startswith(f"{DOT} [FAILED]"):
             progress.failed += 1
-        elif line.lstrip().startswith("[FAILED] "):
+        elif line.lstrip().startswith("[FAILED] ") and not line.lstrip().startswith("[FAILED] in ["):
             progress.say(line.strip()[:300])
         line = ""
     progress.show()
-    log.write(line + process.stdout.read() if line else "")
+    log.write(process.stdout.read())
 
 
 class Progress:
@@ -210,11 +223,18 @@ def keep_failures(cluster: Cluster, specs: list[Spec], out: Path) -> None:
         folder = out / "failed" / re.sub(r"[^A-Za-z0-9]+", "-", spec.name).strip("-")[:120]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "output.txt").write_text("\n".join([spec.name, "", *spec.output]))
-        since, until = (at.split(".")[0].replace("T", " ").rstrip("Z") for at in (spec.begin, spec.end))
+        since, until = moment(spec.begin, -MARGIN_SECONDS), moment(spec.end, MARGIN_SECONDS)
         for node in cluster.nodes:
             command = f"journalctl --utc --no-pager -o short-precise --since '{since} UTC' --until '{until} UTC'"
             text = cluster.machines[node.name].execute(command, check_return=False)[1]
             (folder / f"journal-{node.name}.txt").write_text(text)
+
+
+def moment(text: str, seconds: int) -> str:
+    """A time of ginkgo's report, moved by some seconds, as journalctl takes it."""
+    time_of_day = datetime.fromisoformat(text[:19]) + timedelta(seconds=seconds)
+    zone = text[-6:] if text[-6] in "+-" else "UTC"
+    return f"{time_of_day:%Y-%m-%d %H:%M:%S} {zone}"
 
 
 def table(specs: list[Spec]) -> str:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Installs the Debian packages this host lacks for building and for test machines; elsewhere says which programs are missing."""
+"""Makes a host fit for building and for test machines: Debian packages it lacks (elsewhere it names them), limits of its kernel."""
 
 import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 # Package and a program or file of it, by which other distributions are judged.
 PACKAGES = {
@@ -21,6 +22,12 @@ PACKAGES = {
     "bash-static": "/bin/bash-static",
     "e2fsprogs": "mkfs.ext4",
     "qemu-system-x86": "qemu-system-x86_64",
+}
+
+
+LIMITS = {
+    Path("/proc/sys/fs/inotify/max_user_instances"): 8192,
+    Path("/proc/sys/fs/inotify/max_user_watches"): 524288,
 }
 
 
@@ -42,8 +49,17 @@ def missing() -> list[str]:
     return [package for package, mark in PACKAGES.items() if not present(mark)]
 
 
+def raise_limits() -> None:
+    """Raises the kernel's limits that all machines of the host share: a kubelet alone takes a dozen of the usual 128 inotify instances."""
+    for path, wanted in LIMITS.items():
+        if int(path.read_text()) < wanted:
+            path.write_text(str(wanted))
+
+
 def main() -> int:
     """Installs, or says what to install."""
+    if os.geteuid() == 0:
+        raise_limits()
     lacking = missing()
     if not lacking:
         return 0

@@ -115,12 +115,14 @@ class NspawnMachine(Machine):
         return None
 
     def leader(self) -> int | None:
-        """PID 1 of the machine, as the host counts."""
+        """PID 1 of the machine, as the host counts: the child that is number 1 of a namespace of its own."""
         pid = self.pid()
-        with contextlib.suppress(OSError, ValueError):
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            if pid and children:
-                return int(children[0])
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                status = Path(f"/proc/{child}/status").read_text()
+                numbers = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+                if len(numbers) > 1 and numbers[-1] == "1":
+                    return int(child)
         return None
 
     def is_up(self) -> bool:

@@ -18,33 +18,38 @@ from pathlib import Path
 from . import newc, paths, trees
 from .machine import DEFAULT_TIMEOUT, Machine
 from .nspawn import start_time
-from .shell import Failure, run, wait_until
+from .shell import Failure, run, succeeds, wait_until
 
 BOOT_TIMEOUT = 240
 MEMORY_MIB = 2048
 DISK = "4G"
+# The console keeps its settings only while somebody has it open; as a script file bash neither prompts nor edits lines.
 BACKDOOR = """[Unit]
 Description=Shell of the test driver
-DefaultDependencies=no
-After=basic.target
+Conflicts=shutdown.target
 [Service]
-ExecStart=/bin/bash -c 'stty -F /dev/hvc0 raw -echo; exec /bin/bash --noprofile --norc </dev/hvc0 >/dev/hvc0 2>/dev/null'
+ExecStart=/bin/bash -c 'exec 9<>/dev/hvc0; stty -F /dev/hvc0 raw -echo; exec /bin/bash --noprofile --norc /dev/hvc0 >&9'
+StandardError=null
 Environment=HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 KillSignal=SIGHUP
 Restart=always
 [Install]
 WantedBy=multi-user.target
 """
-NETWORK = """[Unit]
-Description=Address on the test network
+# The tree has no udev: nothing loads drivers or announces devices, so this does what is needed by name.
+DEVICES = """[Unit]
+Description=Disk and network of a test machine
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -euc 'modprobe virtio_net; until test -e /sys/class/net/eth0; do :; done; ip addr replace {address}/24 dev eth0; ip link set eth0 up; ip route replace default via {gateway}'
+ExecStart=/sbin/modprobe -a virtio_pci virtio_blk virtio_net ext4
+ExecStart=/bin/mount -t ext4 /dev/vda /var/lib/machine-disk
+ExecStart=/sbin/ip addr replace {address}/24 dev eth0
+ExecStart=/sbin/ip link set eth0 up
+ExecStart=/sbin/ip route replace default via {gateway}
 [Install]
 WantedBy=multi-user.target
 """
-DISK_MOUNT = "/dev/vda /var/lib/machine-disk ext4 defaults 0 0\n"
 
 
 class QemuMachine(Machine):
@@ -55,6 +60,7 @@ class QemuMachine(Machine):
         self.folder = folder
         self._namespace = namespace
         self._address, self._gateway, self._port = address, gateway, port
+        self._mac = "52:54:00:00:00:" + f"{int(address.rsplit('.', 1)[1]):02x}"
         self._shell: socket.socket | None = None
 
     @staticmethod
@@ -70,13 +76,12 @@ class QemuMachine(Machine):
         if not self._file("disk").exists():
             run(["truncate", "-s", DISK, str(self._file("disk"))])
             run(["mkfs.ext4", "-q", "-F", str(self._file("disk"))])
-        units = {"backdoor": BACKDOOR, "test-network": NETWORK.format(address=self._address, gateway=self._gateway)}
+        units = {"backdoor": BACKDOOR, "devices": DEVICES.format(address=self._address, gateway=self._gateway)}
         with tempfile.TemporaryDirectory() as staging:
             etc = Path(staging) / "etc"
             wants = etc / "systemd/system/multi-user.target.wants"
             wants.mkdir(parents=True)
             (etc / "hostname").write_text(f"{self.name}\n")
-            (etc / "fstab").write_text(DISK_MOUNT)
             (Path(staging) / "var/lib/machine-disk").mkdir(parents=True)
             (Path(staging) / "init").symlink_to("lib/systemd/systemd")
             for unit, text in units.items():
@@ -96,9 +101,9 @@ class QemuMachine(Machine):
             self.prepare()
         console = ["-serial", f"file:{self._file('console')}"]
         shell = ["-device", "virtio-serial-pci", "-chardev", f"socket,id=shell,path={self._file('shell')},server=on,wait=off"]
-        card = ["-netdev", f"tap,id=net,ifname={self._port},script=no,downscript=no", "-device", "virtio-net-pci,netdev=net"]
+        card = ["-netdev", f"tap,id=net,ifname={self._port},script=no,downscript=no", "-device", f"virtio-net-pci,netdev=net,mac={self._mac}"]
         disk = ["-drive", f"file={self._file('disk')},format=raw,if=virtio,cache=writethrough"]
-        boot = ["-kernel", str(kernel()), "-initrd", str(self._file("initrd")), "-append", "console=ttyS0 rdinit=/init panic=-1 quiet net.ifnames=0"]
+        boot = ["-kernel", str(kernel()), "-initrd", str(self._file("initrd")), "-append", "console=ttyS0 rdinit=/init panic=-1 quiet net.ifnames=0 systemd.getty_auto=no"]
         command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "Haswell-noTSX", "-m", str(MEMORY_MIB)]
         command += ["-display", "none", "-no-reboot", *console, *shell, "-device", "virtconsole,chardev=shell", *card, *disk, *boot]
         with open(self._file("qemu.log"), "ab") as log:
@@ -106,7 +111,8 @@ class QemuMachine(Machine):
             process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         self._file("pid").write_text(f"{process.pid} {start_time(process.pid)}")
         wait_until(f"console of {self.name}", lambda: self._connected(process), 30, lambda: self._tail("qemu.log"))
-        run(["ip", "-n", self._namespace, "link", "set", self._port, "master", "br0", "up"])
+        plug = ["ip", "-n", self._namespace, "link", "set", self._port, "master", "br0", "up"]
+        wait_until(f"network card of {self.name}", lambda: succeeds(plug), 30)
         self._greet()
         wait_until(f"boot of {self.name}", self._booted, BOOT_TIMEOUT, lambda: self._tail("console"))
 
@@ -160,9 +166,12 @@ class QemuMachine(Machine):
         end, data = time.monotonic() + timeout, bytearray()
         while not data.endswith(b"\n"):
             self._shell.settimeout(max(0.01, end - time.monotonic()))
-            piece = self._shell.recv(1)
+            try:
+                piece = self._shell.recv(1)
+            except ConnectionError:
+                piece = b""
             if not piece:
-                raise Failure(f"{self.name} is gone\n{self._tail('console')}")
+                raise Failure(f"{self.name} is gone\n{self._tail('qemu.log')}\n{self._tail('console')}")
             data += piece
         return data.decode(errors="replace").strip()
 
@@ -195,7 +204,8 @@ class QemuMachine(Machine):
         if self._shell:
             self._shell.close()
             self._shell = None
-        wait_until(f"end of {self.name}", lambda: not self.is_up(), 30)
+        card = ["ip", "-n", self._namespace, "link", "show", self._port]
+        wait_until(f"end of {self.name}", lambda: not self.is_up() and not succeeds(card), 30)
 
     def wait_for_shutdown(self, timeout: float = 120) -> None:
         """Waits until QEMU has ended."""

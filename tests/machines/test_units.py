@@ -26,6 +26,15 @@ class PartsTest(unittest.TestCase):
         for text, wanted in table.items():
             self.assertEqual(wanted, parts.parse(text), text)
 
+    def test_a_file_says_the_same(self) -> None:
+        """@FILE holds the words on lines."""
+        with tempfile.NamedTemporaryFile("w", suffix=".parts") as file:
+            file.write("# a mix\nall=upstream\nkubelet=ours  # the one looked at\n")
+            file.flush()
+            self.assertEqual(parts.parse("all=upstream,kubelet=ours"), parts.parse(f"@{file.name}"))
+        with self.assertRaisesRegex(Failure, "cannot read"):
+            parts.parse("@/nonexistent")
+
     def test_mistakes_are_named(self) -> None:
         """An unknown part or choice is told with what there is."""
         for text in ("dns=ours", "kubelet=mine", "kubelet"):

@@ -46,6 +46,12 @@ pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) ->
     units(&repository.path("units"), destdir)
 }
 
+/// Whether there is anything to start after an installation.
+pub(crate) fn has_units(repository: &Repository) -> Result<bool> {
+    let service = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "service");
+    Ok(files(&repository.path("units"))?.iter().any(service))
+}
+
 /// Lays out the files of `units/`; a checkout without that folder has none.
 fn units(source: &Path, destdir: &Path) -> Result<()> {
     for file in files(source)? {

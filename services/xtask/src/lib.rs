@@ -65,6 +65,9 @@ enum Task {
         /// Also the whole conformance suite and every slow scenario
         #[arg(long)]
         slow: bool,
+        /// Only steps with this in their name
+        #[arg(long)]
+        only: Option<String>,
     },
 }
 
@@ -81,7 +84,7 @@ pub fn main(cli: &Cli) -> Result<ExitCode> {
         Task::Up(options) => cluster::up(&repository, options)?,
         Task::Down { name } => cluster::down(&repository, name)?,
         Task::Conformance(options) => return conformance::run(&repository, options),
-        Task::Test { slow } => return suite::run(&repository, *slow),
+        Task::Test { slow, only } => return suite::run(&repository, *slow, only.as_deref()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,12 +1,14 @@
 //! `test`: every test of the repository, one after another, with a count at the end.
 
+use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::command::{cluster, command, lines, slot};
+use crate::command::{cluster, command, host, lines, slot};
 use crate::conformance;
+use crate::install;
 use crate::repository::Repository;
 use crate::say;
 
@@ -41,58 +43,89 @@ impl Count {
     }
 }
 
-/// Runs all steps, also after one failed.
-pub(crate) fn run(repository: &Repository, slow: bool) -> Result<ExitCode> {
+/// A step is made when it is its turn: some build what they run first.
+type Make = fn(&Repository) -> Result<Command>;
+
+/// What is run, cheapest first.
+const STEPS: [(&str, Make); 7] = [
+    ("format", |repository| Ok(command(repository, "cargo", ["fmt", "--all", "--check"]))),
+    ("python", |repository| {
+        Ok(python(repository, "-m unittest machines.test_units conformance.test_images"))
+    }),
+    ("clippy", |repository| Ok(slot(repository, CLIPPY))),
+    ("cargo test", |repository| Ok(slot(repository, CARGO_TEST))),
+    ("machines leave nothing", |repository| {
+        Ok(python(repository, "-W ignore -m unittest machines.test_leavings"))
+    }),
+    ("scenarios", scenarios),
+    ("conformance, fast subset", |repository| Ok(cluster(repository, FAST))),
+];
+
+const CLIPPY: [&str; 9] =
+    ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
+const CARGO_TEST: [&str; 5] = ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"];
+const FAST: [&str; 5] = ["run", "--name=fast", "--parts=all=upstream", "--fast", "--procs=4"];
+const WHOLE: &str = "conformance, whole";
+
+/// Runs all steps, or those whose name has the given part, also after one failed.
+pub(crate) fn run(repository: &Repository, slow: bool, only: Option<&str>) -> Result<ExitCode> {
+    host(repository)?;
+    let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let mut total = Count::default();
     let mut failed: Vec<&str> = Vec::new();
-    for (name, mut step) in steps(repository) {
+    for (name, make) in STEPS.into_iter().filter(|(name, _)| wanted(name)) {
         let begin = Instant::now();
         say(&format!("=== {name}"));
-        let mut count = Count::default();
-        let status = lines(&mut step, |line| count.add(Count::in_line(line)))?;
-        if !status.success() {
-            count.failed = count.failed.max(1);
-            failed.push(name);
-        } else if count == Count::default() {
-            count.passed = 1;
-        }
+        let count = step(repository, make).unwrap_or_else(|error| {
+            say(&format!("error: {error:#}"));
+            Count { passed: 0, failed: 1 }
+        });
+        failed.extend((count.failed > 0).then_some(name));
         total.add(count);
         let seconds = begin.elapsed().as_secs();
         say(&format!("=== {name}: {} passed, {} failed, {seconds} s", count.passed, count.failed));
     }
-    if slow {
+    if slow && wanted(WHOLE) {
         let whole = conformance::run(repository, &conformance::Options::whole("all=ours", "slow"))?;
         let good = whole == ExitCode::SUCCESS;
         total.add(Count { passed: u64::from(good), failed: u64::from(!good) });
-        failed.extend((!good).then_some("conformance, whole"));
+        failed.extend((!good).then_some(WHOLE));
     }
     if !failed.is_empty() {
         say(&format!("failed: {}", failed.join(", ")));
     }
-    say(&format!("{} passed, {} failed", total.passed, total.failed));
+    writeln!(io::stdout(), "{} passed, {} failed", total.passed, total.failed)?;
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What is run, cheapest first.
-fn steps(repository: &Repository) -> Vec<(&'static str, Command)> {
-    let cargo = |words: &[&str]| slot(repository, [&["cargo"], words].concat());
-    let clippy =
-        ["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"];
-    let python = |words: &[&str]| {
-        let mut command = command(repository, "python3", words);
-        command.current_dir(repository.path("tests"));
-        command
-    };
-    let fast = ["run", "--name=fast", "--parts=all=upstream", "--fast", "--procs=4"];
-    vec![
-        ("format", command(repository, "cargo", ["fmt", "--all", "--check"])),
-        ("python", python(&["-m", "unittest", "machines.test_units", "conformance.test_images"])),
-        ("clippy", cargo(&clippy)),
-        ("cargo test", cargo(&["test", "--locked", "--workspace", "--no-fail-fast"])),
-        ("machines leave nothing", python(&["-W", "ignore", "-m", "unittest", "machines.test_leavings"])),
-        ("scenarios", cluster(repository, ["scenarios"])),
-        ("conformance, fast subset", cluster(repository, fast)),
-    ]
+/// Runs one step; one that prints no counts counts as one test.
+fn step(repository: &Repository, make: Make) -> Result<Count> {
+    let mut count = Count::default();
+    let status = lines(&mut make(repository)?, |line| count.add(Count::in_line(line)))?;
+    if !status.success() {
+        count.failed = count.failed.max(1);
+    } else if count == Count::default() {
+        count.passed = 1;
+    }
+    Ok(count)
+}
+
+/// Python reports on standard error; the counts are read from standard output.
+fn python(repository: &Repository, arguments: &str) -> Command {
+    let mut command = command(repository, "sh", ["-c", &format!("exec python3 {arguments} 2>&1")]);
+    command.current_dir(repository.path("tests"));
+    command
+}
+
+/// Scenarios that want an installation are given one, once there are units to install.
+fn scenarios(repository: &Repository) -> Result<Command> {
+    let mut words = vec!["scenarios".to_owned()];
+    if install::has_units(repository)? {
+        let root = repository.image();
+        install::install(repository, "dev", &root)?;
+        words.push(format!("--root={}", root.display()));
+    }
+    Ok(cluster(repository, words))
 }
 
 #[cfg(test)]

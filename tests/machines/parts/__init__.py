@@ -5,6 +5,7 @@ returning the units of one node. `cluster` is a `parts.base.Facts`: addresses, p
 """
 
 import importlib
+from pathlib import Path
 
 from ..shell import Failure
 from .base import Facts, Node, Unit
@@ -14,14 +15,25 @@ CHOICES = ("ours", "upstream", "none")
 
 
 def parse(text: str) -> dict[str, str]:
-    """`all=upstream,kubelet=ours` as a choice for each part; a part that is not named is upstream's."""
+    """`all=upstream,kubelet=ours`, or `@FILE` with a word a line, as a choice for each part; one not named is upstream's."""
     chosen = dict.fromkeys(NAMES, "upstream")
-    for word in filter(None, text.split(",")):
+    for word in words(text):
         name, _, choice = word.partition("=")
         if choice not in CHOICES or name not in (*NAMES, "all"):
             raise Failure(f"{word!r}: parts are {', '.join(NAMES)} or all; choices are {', '.join(CHOICES)} (all=upstream,kubelet=ours)")
         chosen.update(dict.fromkeys(NAMES, choice) if name == "all" else {name: choice})
     return chosen
+
+
+def words(text: str) -> list[str]:
+    """The words of a description; in a file they may stand on lines of their own, with comments after #."""
+    if text.startswith("@"):
+        try:
+            lines = Path(text[1:]).read_text().splitlines()
+        except OSError as error:
+            raise Failure(f"cannot read the description of parts: {error}") from error
+        text = ",".join(line.split("#")[0] for line in lines)
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def units(part: str, choice: str, facts: Facts, node: Node) -> list[Unit]:

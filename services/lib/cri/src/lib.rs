@@ -1,1 +1,14 @@
 //! The container runtime interface, v1: generated messages and a client.
+//!
+//! The client speaks gRPC itself, over one HTTP/2 connection on a unix socket: a length-prefixed message each way and
+//! a status in the trailers is all CRI needs of it. The messages come from `generator/`, never from a build script.
+
+mod grpc;
+mod runtime;
+
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+#[rustfmt::skip]
+pub mod v1;
+
+pub use grpc::{Code, Error, Stream};
+pub use runtime::Runtime;

@@ -53,6 +53,13 @@ pub enum Cell {
     Bool(bool),
     /// A time whose age is printed when the response is written (rows are cached, ages are not).
     Age(Option<jiff::Timestamp>),
+    /// Text with a time whose age follows: `2 (5m ago)`.
+    Since {
+        /// What stands before.
+        text: String,
+        /// The time.
+        since: jiff::Timestamp,
+    },
 }
 
 /// How a kind differs from the generic machine. Every method has the generic answer as its default.

@@ -3,9 +3,23 @@
 //!
 //! The facts about fields and resources come from `schema`; what stands here is behaviour that no table holds.
 
+mod apps;
+mod batch;
+mod core;
+#[cfg(test)]
+mod goldens;
 mod hooks;
+mod kind;
 pub mod names;
+mod others;
 mod resource;
+mod rows;
+mod strategy;
+mod table;
+mod tree;
+mod validate;
 
+pub use core::{normalize_cluster_ips, qos_class};
 pub use hooks::{Cell, Column, Context, Hooks, Operation, RowCondition};
 pub use resource::{Face, StorageResource};
+pub use table::kinds;

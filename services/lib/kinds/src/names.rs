@@ -1,35 +1,42 @@
-//! The rules for names, with upstream's texts.
+//! The rules for object names; `prefix` means a trailing dash is taken as part of a generated name.
 //!
 //! # Upstream
-//! `k8s.io/apimachinery/pkg/util/validation/validation.go`
+//! `k8s.io/apimachinery/pkg/api/validation/generic.go`
 
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
-and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+use std::borrow::Cow;
 
-/// Problems of `name` as a DNS subdomain; with `prefix` a trailing dash is taken as part of a generated name.
+use meta::content;
+
+pub use meta::content::{label_value, qualified_name};
+
+/// Problems of `name` as a DNS subdomain.
 pub fn dns_subdomain(name: &str, prefix: bool) -> Vec<String> {
-    let name = if prefix { mask_trailing_dash(name) } else { name.to_owned() };
-    let mut problems = Vec::new();
-    if name.len() > 253 {
-        problems.push("must be no more than 253 bytes".to_owned());
-    }
-    if !name.split('.').all(is_label) {
-        problems.push(SUBDOMAIN.to_owned());
-    }
-    problems
+    content::dns1123_subdomain(&masked(name, prefix))
 }
 
-fn mask_trailing_dash(name: &str) -> String {
-    match name.strip_suffix('-') {
-        Some(rest) if !rest.is_empty() => format!("{rest}a"),
-        _ => name.to_owned(),
-    }
+/// Problems of `name` as a DNS label.
+pub fn dns_label(name: &str, prefix: bool) -> Vec<String> {
+    content::dns1123_label(&masked(name, prefix))
 }
 
-fn is_label(part: &str) -> bool {
-    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    ends(part.chars().next())
-        && ends(part.chars().last())
-        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+/// Problems of `name` as a DNS label that starts with a letter.
+pub fn dns1035_label(name: &str, prefix: bool) -> Vec<String> {
+    content::dns1035_label(&masked(name, prefix))
+}
+
+/// Problems of `name` as one segment of a path.
+pub fn path_segment(name: &str, prefix: bool) -> Vec<String> {
+    content::path_segment(name, prefix)
+}
+
+/// Problems of `name` as a CRD's or APIService's; their validation checks more.
+pub fn any(_name: &str, _prefix: bool) -> Vec<String> {
+    Vec::new()
+}
+
+fn masked(name: &str, prefix: bool) -> Cow<'_, str> {
+    if prefix && name.len() > 1 && name.ends_with('-') && name.is_ascii() {
+        return Cow::Owned(format!("{}a", &name[..name.len() - 2]));
+    }
+    Cow::Borrowed(name)
 }

@@ -4,8 +4,19 @@
 //! OpenAPI, field validation, patches, server-side apply, JSON and protobuf. Nothing else in the repository
 //! describes a field.
 
+pub mod apply;
+pub mod discovery;
+pub mod json;
 mod object;
+pub mod openapi;
+pub mod patch;
+pub mod proto;
+mod special;
+pub mod table;
 mod value;
+mod view;
 
 pub use object::Object;
+pub use table::{Field, Schema, Table, Topology, Ty, Type, TypeId};
 pub use value::{Key, Map, Value};
+pub use view::ViewError;

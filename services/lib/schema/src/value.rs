@@ -123,6 +123,13 @@ impl Map {
         self.0.iter_mut().map(|(k, v)| (&*k, v))
     }
 
+    /// Takes in all entries of another map; they win over those already there.
+    pub fn merge(&mut self, other: Map) {
+        for (key, value) in other {
+            self.insert(key, value);
+        }
+    }
+
     /// Keeps the entries for which `keep` holds.
     pub fn retain(&mut self, mut keep: impl FnMut(&str, &mut Value) -> bool) {
         self.0.retain_mut(|(k, v)| keep(k, v));

@@ -1,0 +1,413 @@
+//! One pod's life: observe, plan, act, tell, wait.
+//!
+//! # Upstream
+//! `pkg/kubelet/pod_workers.go`, `pkg/kubelet/kubelet.go` `SyncPod`, `SyncTerminatingPod`, `SyncTerminatedPod`
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use client::{DeleteOptions, Key, Patch, PatchParams, Preconditions, Resource};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::sync::watch;
+
+use super::apply;
+use super::backoff::Backoff;
+use super::facts::PodFacts;
+use super::kill;
+use super::observed::{Ended, Observed, observe};
+use super::plan::{Waiting, plan};
+use super::status::{Facts, Verdict, status};
+use super::workers::{Handle, Wanted};
+use super::{report, resize};
+use crate::Kubelet;
+use crate::events::Kind;
+use crate::probes::{Probes, Surroundings};
+
+/// What a worker knows beside what it can look up; all of it can be lost.
+#[derive(Debug)]
+pub struct Memory {
+    /// Containers that ended.
+    pub ended: Ended,
+    /// Why containers wait.
+    pub waiting: Waiting,
+    /// Restarts of containers.
+    pub restarts: Backoff,
+    /// Pulls of images.
+    pub pulls: Backoff,
+    /// Probes.
+    pub probes: Probes,
+    /// Resizing.
+    pub resize: resize::State,
+    /// Containers whose preStop hook has run.
+    pub stopped: HashSet<String>,
+    /// When something has to be looked at again.
+    pub wake: Option<Timestamp>,
+    /// Failures in a row of what is not a container's (volumes, sandbox).
+    pub failures: u32,
+    /// Times of failed volumes already told in events.
+    pub said: HashMap<String, Timestamp>,
+}
+
+impl Memory {
+    /// Looks again at this time at the latest.
+    pub fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
+    }
+
+    /// Looks again after a pause that grows with each failure.
+    pub fn retry(&mut self) {
+        let pause = Duration::from_millis(500 << self.failures.min(7));
+        self.failures += 1;
+        self.wake_at(Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)));
+    }
+}
+
+/// A pod's worker.
+pub struct Worker {
+    pub(super) kubelet: Arc<Kubelet>,
+    pub(super) handle: Arc<Handle>,
+    wanted: watch::Receiver<Wanted>,
+    pub(super) memory: Memory,
+    told: PodStatus,
+    told_version: u64,
+    admitted: bool,
+    finished: bool,
+    verdict: Option<Verdict>,
+    cleaned: bool,
+}
+
+enum Step {
+    Again,
+    Wait,
+    Done,
+}
+
+fn version(pod: &Pod) -> u64 {
+    pod.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0) // static pods have none
+}
+
+impl Worker {
+    /// A worker for what `wanted` says.
+    pub fn new(kubelet: Arc<Kubelet>, handle: Arc<Handle>, wanted: watch::Receiver<Wanted>) -> Self {
+        let restart = kubelet.settings.crash_loop_back_off.max_container_restart_period;
+        let ten = Duration::from_secs(10);
+        let memory = Memory {
+            ended: Ended::new(),
+            waiting: Waiting::new(),
+            restarts: Backoff::new(ten, restart),
+            pulls: Backoff::new(ten, Duration::from_secs(300)),
+            probes: Probes::new(Arc::clone(&handle.wake)),
+            resize: resize::State::default(),
+            stopped: HashSet::new(),
+            wake: None,
+            failures: 0,
+            said: HashMap::new(),
+        };
+        let mut worker = Self {
+            kubelet,
+            handle,
+            wanted,
+            memory,
+            told: PodStatus::default(),
+            told_version: 0,
+            admitted: false,
+            finished: false,
+            verdict: None,
+            cleaned: false,
+        };
+        let pod = worker.wanted.borrow().pod.clone();
+        worker.refresh(&pod);
+        worker.recall();
+        worker
+    }
+
+    /// What was told before a restart of the kubelet is still so.
+    fn recall(&mut self) {
+        let all = self.told.container_statuses.iter().chain(&self.told.init_container_statuses).flatten();
+        for status in all {
+            let id = status.container_id.as_deref().and_then(|i| i.split("//").nth(1)).unwrap_or_default();
+            self.memory.probes.assume(id, status.ready, status.started == Some(true));
+            if let Some(resources) = status.resources.clone().filter(|_| !id.is_empty()) {
+                self.memory.resize.restore(&status.name, resources);
+            }
+        }
+        self.finished = matches!(self.told.phase.as_deref(), Some("Failed" | "Succeeded"));
+    }
+
+    /// A newer version of the pod shows what others have made of its status.
+    fn refresh(&mut self, pod: &Pod) {
+        if version(pod) > self.told_version {
+            self.told = pod.status.clone().unwrap_or_default();
+            self.told_version = version(pod);
+        }
+    }
+
+    /// Until the pod is gone and nothing is left of it.
+    pub async fn run(mut self) {
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            self.refresh(&wanted.pod);
+            self.memory.wake = None;
+            match self.step(&wanted).await {
+                Step::Done => return,
+                Step::Again => continue,
+                Step::Wait => {}
+            }
+            let pause = match self.memory.wake {
+                Some(at) => {
+                    let left = at.duration_since(Timestamp::now());
+                    Duration::try_from(left).unwrap_or(Duration::ZERO) // in the past: now
+                }
+                None => self.kubelet.settings.sync_frequency,
+            };
+            let handle = Arc::clone(&self.handle);
+            tokio::select! {
+                changed = self.wanted.changed() => if changed.is_err() { return },
+                () = handle.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn step(&mut self, wanted: &Wanted) -> Step {
+        let pod = Arc::clone(&wanted.pod);
+        let observed = match observe(&self.kubelet.runtime, pod.uid(), &pod, &mut self.memory.ended).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Asking the runtime for a pod");
+                self.memory.retry();
+                return Step::Wait;
+            }
+        };
+        if let Some((verdict, _)) = &wanted.verdict {
+            self.verdict.get_or_insert_with(|| verdict.clone());
+        }
+        if wanted.ending() || self.finished || self.verdict.is_some() {
+            return self.end(wanted, observed).await;
+        }
+        if !self.admitted {
+            let kubelet = Arc::clone(&self.kubelet);
+            if observed.sandboxes.is_empty() {
+                if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
+                    kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, &verdict.message);
+                    self.verdict = Some(verdict);
+                    return Step::Again;
+                }
+            } else {
+                kubelet.workers.adopt(&pod);
+            }
+            self.admitted = true;
+        }
+        if self.past_deadline(&pod) {
+            return Step::Again;
+        }
+        self.follow(&pod, &observed, false);
+        self.check_resize(&pod, &observed).await;
+        let plan = plan(&pod, &observed, &self.memory.probes.results());
+        if plan.kill {
+            self.finished = true;
+            return Step::Again;
+        }
+        self.tell(&pod, &observed, false).await;
+        let mut interrupt = self.wanted.clone();
+        tokio::select! {
+            changed = apply::apply(&self.kubelet, &mut self.memory, &pod, &observed, &plan, &self.told) => {
+                if changed { Step::Again } else {
+                    self.tell(&pod, &observed, false).await;
+                    Step::Wait
+                }
+            }
+            // what is to end must not wait for an image; the call that is given up is taken back by the runtime
+            () = ending(&mut interrupt) => {
+                tracing::debug!(pod = pod.full_name(), "Gave up starting a pod");
+                Step::Again
+            }
+        }
+    }
+
+    fn past_deadline(&mut self, pod: &Pod) -> bool {
+        let Some(seconds) = pod.facts().active_deadline_seconds else { return false };
+        let start = self.told.start_time.as_ref().map_or_else(Timestamp::now, |t| t.0);
+        let Ok(until) = start.checked_add(SignedDuration::from_secs(seconds)) else { return false }; // beyond all time
+        if Timestamp::now() < until {
+            self.memory.wake_at(until);
+            return false;
+        }
+        let message = "Pod was active on the node longer than the specified deadline";
+        self.kubelet.events.pod(pod, "", Kind::Normal, "DeadlineExceeded", message);
+        self.verdict =
+            Some(Verdict { reason: "DeadlineExceeded".into(), message: message.into(), condition: None });
+        true
+    }
+
+    /// Probes what runs.
+    fn follow(&mut self, pod: &Arc<Pod>, observed: &Observed, ending: bool) {
+        let containers = pod.containers();
+        let running: Vec<_> = observed
+            .running()
+            .filter_map(|s| {
+                let (_, c) = containers.iter().find(|(_, c)| c.name == s.name)?;
+                Some((s.id.clone(), c.clone().into_owned(), s.started_at))
+            })
+            .collect();
+        let around = Surroundings {
+            runtime: self.kubelet.runtime.clone(),
+            events: self.kubelet.events.clone(),
+            pod: Arc::clone(pod),
+            ip: apply::pod_ips(&self.kubelet, pod, observed).first().cloned().unwrap_or_default(),
+        };
+        self.memory.probes.follow(&around, &running, ending);
+    }
+
+    /// Tells the API server how the pod is.
+    async fn tell(&mut self, pod: &Pod, observed: &Observed, terminal: bool) {
+        let results = self.memory.probes.results();
+        let new = status(&Facts {
+            pod,
+            old: &self.told,
+            observed,
+            results: &results,
+            waiting: &self.memory.waiting,
+            verdict: self.verdict.as_ref(),
+            terminal,
+            host_ips: &self.kubelet.addresses,
+            resize: &self.memory.resize,
+            now: Timestamp::now(),
+        });
+        {
+            let mut view = self.handle.view.lock().unwrap_or_else(PoisonError::into_inner);
+            view.status = new.clone();
+            view.observed = observed.clone();
+        }
+        let patch = match report::patch(pod.uid(), &self.told, &new) {
+            Ok(Some(patch)) => Patch::Strategic(patch),
+            Ok(None) => return,
+            Err(error) => return tracing::error!(error = crate::chain(&error), "Encoding a pod's status"),
+        };
+        let key = Key::new(pod.namespace(), pod.name());
+        let params = PatchParams { subresource: "status", field_manager: "" };
+        match self.kubelet.client.patch(&Resource::of::<Pod>(), &key, &patch, &params).await {
+            Ok(bytes) => {
+                if let Ok(stored) = serde_json::from_slice::<Pod>(&bytes) {
+                    self.told_version = version(&stored);
+                    self.told = stored.status.unwrap_or_default();
+                } else {
+                    self.told = new;
+                }
+            }
+            Err(e) if e.is_not_found() || e.is_conflict() => {} // deleted, or another pod of the same name
+            Err(error) => {
+                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Telling a pod's status");
+                self.memory.retry();
+            }
+        }
+    }
+
+    async fn end(&mut self, wanted: &Wanted, observed: Observed) -> Step {
+        let pod = Arc::clone(&wanted.pod);
+        if observed.running().next().is_some() || observed.sandboxes.iter().any(|s| s.ready) {
+            self.follow(&pod, &observed, true);
+            if !wanted.gone {
+                self.tell(&pod, &observed, self.finished).await;
+            }
+            let grace = kill::grace(wanted);
+            let mut interrupt = self.wanted.clone();
+            interrupt.mark_unchanged();
+            let killed = tokio::select! {
+                killed = kill::pod(&self.kubelet, &mut self.memory, &pod, &observed, grace) => killed,
+                () = shorter(&mut interrupt, grace) => return Step::Again,
+            };
+            if !killed {
+                self.memory.retry();
+                return Step::Wait;
+            }
+            self.memory.waiting.clear();
+            return Step::Again;
+        }
+        self.follow(&pod, &observed, true);
+        if !wanted.gone {
+            self.tell(&pod, &observed, true).await;
+        }
+        if !self.cleaned {
+            if let Err(error) = self.clean(&pod) {
+                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Cleaning up after a pod");
+                self.memory.retry();
+                return Step::Wait;
+            }
+            self.cleaned = true;
+        }
+        if wanted.gone {
+            return self.forget(&pod, &observed).await;
+        }
+        if pod.metadata.deletion_timestamp.is_some() && self.memory.wake.is_none() {
+            self.delete(&pod).await;
+        }
+        Step::Wait
+    }
+
+    /// Gives back what only a running pod needs.
+    fn clean(&mut self, pod: &Pod) -> std::io::Result<()> {
+        crate::volumes::remove(&self.kubelet, pod.uid())?;
+        if !self.kubelet.cgroups.systemd {
+            self.kubelet.cgroups.remove_pod(pod)?;
+        }
+        self.kubelet.workers.release(pod.uid());
+        self.handle.view.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        Ok(())
+    }
+
+    /// The pod has ended and was asked to go: now it may.
+    async fn delete(&mut self, pod: &Pod) {
+        let options = DeleteOptions {
+            grace_period_seconds: Some(0),
+            preconditions: Some(Preconditions { uid: Some(pod.uid().to_owned()), resource_version: None }),
+            propagation_policy: None,
+        };
+        let key = Key::new(pod.namespace(), pod.name());
+        match self.kubelet.client.delete(&Resource::of::<Pod>(), &key, &options).await {
+            Ok(_) => {}
+            Err(e) if e.is_not_found() || e.is_conflict() => {}
+            Err(error) => {
+                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Deleting a pod that has ended");
+                self.memory.retry();
+            }
+        }
+    }
+
+    /// Removes the last traces of a pod nobody wants any more.
+    async fn forget(&mut self, pod: &Pod, observed: &Observed) -> Step {
+        match kill::remove(&self.kubelet, pod, observed).await {
+            Ok(()) => Step::Done,
+            Err(error) => {
+                tracing::warn!(pod = pod.full_name(), error = crate::chain(&*error), "Removing a pod's containers");
+                self.memory.retry();
+                Step::Wait
+            }
+        }
+    }
+
+    async fn check_resize(&mut self, pod: &Arc<Pod>, observed: &Observed) {
+        apply::resize(&self.kubelet, &mut self.memory, pod, observed).await;
+    }
+}
+
+/// Completes when the pod is to end.
+async fn ending(wanted: &mut watch::Receiver<Wanted>) {
+    if wanted.wait_for(Wanted::ending).await.is_err() {
+        std::future::pending::<()>().await; // the sender lives as long as the worker
+    }
+}
+
+/// Completes when the pod is given less time than `grace` to end.
+async fn shorter(wanted: &mut watch::Receiver<Wanted>, grace: Option<i64>) {
+    let less = |w: &Wanted| match (kill::grace(w), grace) {
+        (Some(now), Some(before)) => now < before,
+        (Some(_), None) => true,
+        _ => false,
+    };
+    if wanted.wait_for(less).await.is_err() {
+        std::future::pending::<()>().await; // the sender lives as long as the worker
+    }
+}

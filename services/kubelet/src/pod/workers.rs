@@ -1,0 +1,319 @@
+//! A worker for each pod: fed by the API server, woken by the runtime's events.
+//!
+//! # Upstream
+//! `pkg/kubelet/pod_workers.go`, `pkg/kubelet/pleg`
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cri::v1;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use tokio::sync::{Notify, watch};
+
+use super::admission;
+use super::facts::PodFacts;
+use super::observed::Observed;
+use super::status::Verdict;
+use super::worker::Worker;
+use crate::Kubelet;
+use crate::runtime::labels;
+
+/// What is wanted of a pod.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The pod as last seen.
+    pub pod: Arc<Pod>,
+    /// The API server (or its manifest) has it no more.
+    pub gone: bool,
+    /// The node has decided to end it, with this grace period in seconds.
+    pub verdict: Option<(Verdict, Option<i64>)>,
+}
+
+impl Wanted {
+    /// Whether it is to end.
+    pub fn ending(&self) -> bool {
+        self.gone || self.verdict.is_some() || self.pod.metadata.deletion_timestamp.is_some()
+    }
+}
+
+/// What others may know of a pod.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// What was told of it last.
+    pub status: PodStatus,
+    /// What the runtime had of it last.
+    pub observed: Observed,
+    /// It has ended; its resources are free.
+    pub ended: bool,
+}
+
+/// A worker from outside.
+#[derive(Debug)]
+pub struct Handle {
+    /// What is wanted.
+    pub wanted: watch::Sender<Wanted>,
+    /// Wakes it.
+    pub wake: Arc<Notify>,
+    /// What others may know.
+    pub view: Mutex<View>,
+}
+
+impl Handle {
+    /// The pod.
+    pub fn pod(&self) -> Arc<Pod> {
+        Arc::clone(&self.wanted.borrow().pod)
+    }
+
+    /// What others may know.
+    pub fn view(&self) -> View {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// All workers, by the pod's uid.
+#[derive(Debug, Default)]
+pub struct Workers {
+    all: Mutex<HashMap<String, Arc<Handle>>>,
+    admitted: Mutex<HashMap<String, Arc<Pod>>>,
+}
+
+impl Workers {
+    /// One by uid.
+    pub fn get(&self, uid: &str) -> Option<Arc<Handle>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned()
+    }
+
+    /// One by namespace and name; a living one rather than one that ended.
+    pub fn find(&self, namespace: &str, name: &str) -> Option<Arc<Handle>> {
+        let all = self.handles();
+        let mut found = all.iter().filter(|h| {
+            let pod = h.pod();
+            pod.namespace() == namespace && pod.name() == name
+        });
+        let first = found.next()?;
+        Some(Arc::clone(found.find(|h| !h.wanted.borrow().gone).unwrap_or(first)))
+    }
+
+    /// All.
+    pub fn handles(&self) -> Vec<Arc<Handle>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Takes a pod in if the node can take it.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn admit(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Verdict> {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        let node = kubelet.node.snapshot().get(&client::Key::new("", &kubelet.name)).cloned();
+        let facts = admission::Facts {
+            node: node.as_deref(),
+            others: &others,
+            allocatable: &kubelet.allocatable(),
+            allowed_sysctls: &kubelet.settings.allowed_unsafe_sysctls,
+        };
+        admission::admit(&facts, pod)?;
+        admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
+        Ok(())
+    }
+
+    /// Whether the pods taken in leave room for this one as it is now.
+    ///
+    /// # Errors
+    /// What there is too little of.
+    pub fn fits(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Verdict> {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        admission::resources(&others, pod, &kubelet.allocatable())?;
+        admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
+        Ok(())
+    }
+
+    /// A pod runs already: its resources are taken.
+    pub fn adopt(&self, pod: &Arc<Pod>) {
+        let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
+    }
+
+    /// A pod's resources are free again.
+    pub fn release(&self, uid: &str) {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// The pods that hold resources.
+    pub fn holding(&self) -> Vec<Arc<Pod>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn remove(&self, uid: &str) {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// A pod is wanted like this: tells its worker, or starts one.
+pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
+    if pod.is_mirror() && !gone {
+        return; // its static pod has the worker
+    }
+    let uid = pod.uid().to_owned();
+    let mut all = kubelet.workers.all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(handle) = all.get(&uid) {
+        handle.wanted.send_modify(|w| {
+            w.gone |= gone;
+            if !gone {
+                w.pod = pod;
+            }
+        });
+        return;
+    }
+    let (wanted, receiver) = watch::channel(Wanted { pod, gone, verdict: None });
+    let handle = Arc::new(Handle { wanted, wake: Arc::new(Notify::new()), view: Mutex::default() });
+    all.insert(uid.clone(), Arc::clone(&handle));
+    drop(all);
+    let worker = Worker::new(Arc::clone(kubelet), handle, receiver);
+    let kubelet = Arc::clone(kubelet);
+    tokio::spawn(async move {
+        worker.run().await;
+        kubelet.workers.remove(&uid);
+        kubelet.workers.release(&uid);
+        kubelet.tokens.forget(&uid);
+        let pods: Vec<_> = kubelet.workers.handles().iter().map(|h| h.pod()).collect();
+        kubelet.sources.retain(&pods);
+    });
+}
+
+/// Ends a pod for a reason of the node's.
+pub fn end(handle: &Handle, verdict: Verdict, grace: Option<i64>) {
+    handle.wanted.send_modify(|w| {
+        if w.verdict.is_none() {
+            w.verdict = Some((verdict, grace));
+        }
+    });
+}
+
+/// Feeds the workers.
+pub async fn run(kubelet: Arc<Kubelet>) {
+    kubelet.pods.synced().await;
+    kubelet.services.synced().await;
+    kubelet.node.synced().await;
+    let events = tokio::spawn(runtime_events(Arc::clone(&kubelet)));
+    let sources = tokio::spawn(source_changes(Arc::clone(&kubelet)));
+    let (_events, _sources) =
+        (tokio_util::task::AbortOnDropHandle::new(events), tokio_util::task::AbortOnDropHandle::new(sources));
+    let mut changes = kubelet.pods.subscribe();
+    let known: HashSet<String> = kubelet.pods.snapshot().iter().map(|(_, p)| p.uid().to_owned()).collect();
+    adopt_orphans(&kubelet, &known).await;
+    while let Some(change) = changes.recv().await {
+        if let Some(old) = &change.old
+            && change.new.as_ref().is_none_or(|n| n.uid() != old.uid())
+        {
+            update(&kubelet, Arc::clone(old), true);
+        }
+        if let Some(new) = &change.new {
+            update(&kubelet, Arc::clone(new), false);
+        }
+    }
+}
+
+/// Pods the runtime or the disk still has and the API server has no more are ended.
+async fn adopt_orphans(kubelet: &Arc<Kubelet>, known: &HashSet<String>) {
+    let mut orphans: HashMap<String, Pod> = HashMap::new();
+    match kubelet.runtime.list_pod_sandbox(v1::ListPodSandboxRequest { filter: None }).await {
+        Ok(listed) => {
+            for sandbox in listed.items {
+                let label = |key: &str| sandbox.labels.get(key).cloned();
+                let Some(uid) = label(labels::POD_UID) else { continue };
+                let metadata = ObjectMeta {
+                    name: label(labels::POD_NAME),
+                    namespace: label(labels::POD_NAMESPACE),
+                    uid: Some(uid.clone()),
+                    ..ObjectMeta::default()
+                };
+                orphans.insert(uid, Pod { metadata, ..Pod::default() });
+            }
+        }
+        Err(error) => tracing::warn!(error = crate::chain(&error), "Listing sandboxes"),
+    }
+    match std::fs::read_dir(kubelet.settings.root_dir.join("pods")) {
+        Ok(entries) => {
+            for uid in entries.filter_map(Result::ok).map(|e| e.file_name().to_string_lossy().into_owned()) {
+                let metadata = ObjectMeta { uid: Some(uid.clone()), ..ObjectMeta::default() };
+                orphans.entry(uid).or_insert(Pod { metadata, ..Pod::default() });
+            }
+        }
+        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "Listing the pods directory"),
+    }
+    for (uid, pod) in orphans {
+        if !known.contains(&uid) && kubelet.workers.get(&uid).is_none() {
+            tracing::info!(uid, "Ending a pod that is wanted no more");
+            update(kubelet, Arc::new(pod), true);
+        }
+    }
+}
+
+/// How long until the runtime's events are asked for again, and how often everything is looked at while they flow.
+const RETRY: Duration = Duration::from_secs(1);
+const RELIST: Duration = Duration::from_secs(30);
+
+/// Wakes the worker of each pod something happens to; all of them where events were missed.
+async fn runtime_events(kubelet: Arc<Kubelet>) {
+    loop {
+        match kubelet.runtime.events().await {
+            Ok(mut stream) => {
+                wake_all(&kubelet);
+                loop {
+                    match tokio::time::timeout(RELIST, stream.next()).await {
+                        Err(_) => wake_all(&kubelet),
+                        Ok(Ok(Some(event))) => {
+                            let uid = event.pod_sandbox_status.and_then(|s| s.metadata).map(|m| m.uid);
+                            match uid.and_then(|u| kubelet.workers.get(&u)) {
+                                Some(handle) => handle.wake.notify_one(),
+                                None => tracing::trace!("Runtime event of no pod of this node"),
+                            }
+                        }
+                        Ok(Ok(None)) => break,
+                        Ok(Err(error)) => {
+                            tracing::info!(error = crate::chain(&error), "Runtime's events ended");
+                            break;
+                        }
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(error = crate::chain(&error), "Asking for the runtime's events"),
+        }
+        wake_all(&kubelet);
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+fn wake_all(kubelet: &Kubelet) {
+    for handle in kubelet.workers.handles() {
+        handle.wake.notify_one();
+    }
+}
+
+/// Wakes the workers whose pods refer to a ConfigMap or Secret that changed.
+async fn source_changes(kubelet: Arc<Kubelet>) {
+    use tokio::sync::broadcast::error::RecvError;
+    let mut changes = kubelet.sources.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(key) => {
+                for handle in kubelet.workers.handles() {
+                    let pod = handle.pod();
+                    let used = crate::sources::references(&pod);
+                    if pod.namespace() == key.namespace
+                        && (used.config_maps.contains(&key.name) || used.secrets.contains(&key.name))
+                    {
+                        handle.wake.notify_one();
+                    }
+                }
+            }
+            Err(RecvError::Lagged(_)) => wake_all(&kubelet),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Volumes of a pod: making them, keeping them up to date, taking them away.
+//!
+//! # Upstream
+//! `pkg/kubelet/volumemanager`, `pkg/volume`
+
+pub mod atomic;
+mod claims;
+mod directories;
+pub mod mounts;
+mod mountinfo;
+pub mod payload;
+mod subpath;
+pub mod tokens;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::{Container, Pod, Volume};
+
+use crate::Kubelet;
+use crate::pod::facts::PodFacts;
+use crate::sources::Materials;
+
+/// Where a volume is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Place {
+    /// A path on the node.
+    Path(PathBuf),
+    /// An image, mounted by the runtime.
+    Image(cri::v1::ImageSpec),
+}
+
+/// A pod's volumes by name.
+pub type Places = HashMap<String, Place>;
+
+/// Why a volume cannot be had; upstream's words.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its contents are not there.
+    #[error("MountVolume.SetUp failed for volume \"{volume}\" : {message}")]
+    SetUp {
+        /// The volume.
+        volume: String,
+        /// Why.
+        message: String,
+    },
+    /// The file system refuses.
+    #[error("MountVolume.SetUp failed for volume \"{volume}\" : {source}")]
+    Files {
+        /// The volume.
+        volume: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Its image cannot be had.
+    #[error(transparent)]
+    Image(#[from] crate::runtime::images::Error),
+}
+
+fn set_up(volume: &Volume, message: impl Into<String>) -> Error {
+    Error::SetUp { volume: volume.name.clone(), message: message.into() }
+}
+
+/// The pod's group for volumes.
+pub fn fs_group(pod: &Pod) -> Option<u32> {
+    let group = pod.facts().security_context.as_ref().and_then(|s| s.fs_group)?;
+    u32::try_from(group).ok() // groups fit, the API server sees to it
+}
+
+/// Makes every volume of a pod, or brings its files up to date.
+///
+/// # Errors
+/// See [`Error`]; the first volume that cannot be had.
+pub async fn ensure(kubelet: &Kubelet, pod: &Pod, materials: &Materials) -> Result<Places, Error> {
+    let mut places = Places::new();
+    for volume in pod.facts().volumes.iter().flatten() {
+        let place = one(kubelet, pod, volume, materials).await?;
+        places.insert(volume.name.clone(), place);
+    }
+    Ok(places)
+}
+
+async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Materials) -> Result<Place, Error> {
+    let files = |source| Error::Files { volume: volume.name.clone(), source };
+    let dir = kubelet.settings.pod_dir(pod.uid()).join("volumes");
+    if let Some(source) = &volume.empty_dir {
+        let at = dir.join("kubernetes.io~empty-dir").join(&volume.name);
+        let memory = kubelet.machine.memory;
+        directories::empty_dir(&at, source, pod, memory, fs_group(pod)).map_err(files)?;
+        return Ok(Place::Path(at));
+    }
+    if let Some(source) = &volume.host_path {
+        directories::host_path(source).map_err(|m| set_up(volume, m))?;
+        return Ok(Place::Path(PathBuf::from(&source.path)));
+    }
+    if let Some(source) = &volume.image {
+        let stand_in = Container {
+            name: volume.name.clone(),
+            image: source.reference.clone(),
+            image_pull_policy: source.pull_policy.clone(),
+            ..Container::default()
+        };
+        let image =
+            kubelet.images.ensure(pod, &stand_in, "", &materials.secrets, &kubelet.events, false).await?;
+        let spec = cri::v1::ImageSpec {
+            image: image.id,
+            user_specified_image: source.reference.clone().unwrap_or_default(),
+            ..Default::default()
+        };
+        return Ok(Place::Image(spec));
+    }
+    let claim = volume.persistent_volume_claim.as_ref().map(|c| c.claim_name.clone());
+    let generic = volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name(), volume.name));
+    if let Some(claim) = claim.or(generic) {
+        let path = claims::path(kubelet, pod, &claim).await.map_err(|m| set_up(volume, m))?;
+        if let (Some(group), true) = (path.group, path.path.is_dir()) {
+            directories::share(&path.path, group).map_err(files)?;
+        }
+        return Ok(Place::Path(path.path));
+    }
+    written(kubelet, pod, volume, materials).await
+}
+
+/// Volumes of files the kubelet writes.
+async fn written(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Materials) -> Result<Place, Error> {
+    let files = |source| Error::Files { volume: volume.name.clone(), source };
+    let (plugin, memory) = match volume {
+        v if v.config_map.is_some() => ("kubernetes.io~configmap", false),
+        v if v.secret.is_some() => ("kubernetes.io~secret", true),
+        v if v.downward_api.is_some() => ("kubernetes.io~downward-api", true),
+        v if v.projected.is_some() => ("kubernetes.io~projected", true),
+        _ => return Err(set_up(volume, "no volume plugin matched: this kind of volume is not supported by this node")),
+    };
+    let mut tokens = BTreeMap::new();
+    for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
+        if let Some(s) = &part.service_account_token {
+            let key = (s.audience.clone().unwrap_or_default(), s.expiration_seconds.unwrap_or(3600));
+            let token = kubelet.tokens.token(pod, &key.0, key.1).await;
+            let token = token.map_err(|e| set_up(volume, format!("failed to fetch token: {}", crate::chain(&e))))?;
+            tokens.insert(key, token);
+        }
+    }
+    let facts = payload::Facts { pod, materials, allocatable: &kubelet.allocatable(), tokens: &tokens };
+    let payload = payload::payload(&facts, volume).map_err(|e| set_up(volume, e.0))?.unwrap_or_default();
+    let at = kubelet.settings.pod_dir(pod.uid()).join("volumes").join(plugin).join(&volume.name);
+    directories::ensure_dir(&at, 0o777).map_err(files)?;
+    if memory {
+        directories::ensure_tmpfs(&at, None).map_err(files)?;
+    }
+    let group = fs_group(pod);
+    if let Some(group) = group {
+        std::os::unix::fs::chown(&at, None, Some(group)).map_err(files)?;
+        directories::set_mode(&at, 0o3777).map_err(files)?;
+    }
+    if atomic::write(&at, &payload, group).map_err(files)? {
+        tracing::debug!(pod = pod.full_name(), volume = volume.name, "Wrote the files of a volume");
+    }
+    Ok(Place::Path(at))
+}
+
+/// Takes away everything a pod has on this node's disks; its cgroup and its logs are others'.
+///
+/// # Errors
+/// Something cannot be unmounted or removed.
+pub fn remove(kubelet: &Kubelet, uid: &str) -> std::io::Result<()> {
+    let dir = kubelet.settings.pod_dir(uid);
+    if !dir.exists() {
+        return Ok(());
+    }
+    mountinfo::unmount_below(&dir)?;
+    std::fs::remove_dir_all(&dir)
+}

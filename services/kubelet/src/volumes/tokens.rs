@@ -1,0 +1,95 @@
+//! Service account tokens, bound to their pod and renewed in time.
+//!
+//! # Upstream
+//! `pkg/kubelet/token/token_manager.go`
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use client::Client;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
+
+use crate::pod::facts::PodFacts;
+
+type Which = (String, String, i64);
+
+struct Held {
+    token: String,
+    renew: Timestamp,
+    expires: Timestamp,
+}
+
+/// Tokens of the pods of this node.
+pub struct Tokens {
+    client: Client,
+    held: Mutex<HashMap<Which, Held>>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// None yet.
+    pub fn new(client: Client) -> Self {
+        Self { client, held: Mutex::default() }
+    }
+
+    /// A pod's token for an audience (empty: the API server's own).
+    ///
+    /// # Errors
+    /// The API server gives none, and there is none that still holds.
+    pub async fn token(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<String, client::Error> {
+        let which = (pod.uid().to_owned(), audience.to_owned(), seconds);
+        let now = Timestamp::now();
+        let known = {
+            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.get(&which).map(|h| (h.token.clone(), now < h.renew, now < h.expires))
+        };
+        if let Some((token, true, _)) = known {
+            return Ok(token);
+        }
+        match self.request(pod, audience, seconds).await {
+            Ok((token, expires)) => {
+                let lifetime = expires.duration_since(now);
+                // renewed when a fifth of its life is left, or after a day, whichever comes first
+                let after = SignedDuration::from_secs((lifetime.as_secs() * 4 / 5).min(24 * 3600));
+                let held = Held { token: token.clone(), renew: now + after, expires };
+                self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(which, held);
+                Ok(token)
+            }
+            Err(error) => match known {
+                Some((token, _, true)) => {
+                    tracing::warn!(pod = pod.full_name(), error = &error as &dyn std::error::Error, "Renewing a token");
+                    Ok(token)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<(String, Timestamp), client::Error> {
+        let account = pod.facts().service_account_name.as_deref().unwrap_or("default");
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", pod.namespace());
+        let audiences: Vec<&str> = if audience.is_empty() { Vec::new() } else { vec![audience] };
+        let bound = json!({ "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid() });
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": { "audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound },
+        });
+        let answer: TokenRequest = serde_json::from_slice(&self.client.post(path, &body).await?)?;
+        let status = answer.status.unwrap_or_default();
+        let expires = status.expiration_timestamp.map_or_else(Timestamp::now, |t| t.0);
+        Ok((status.token.unwrap_or_default(), expires))
+    }
+
+    /// Forgets a pod's tokens.
+    pub fn forget(&self, uid: &str) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|(u, ..), _| u != uid);
+    }
+}

@@ -1,0 +1,180 @@
+//! Sets of field paths, in the form of `fieldsV1`.
+
+use std::collections::BTreeMap;
+
+use crate::{Map, Value};
+
+/// A set of paths. A path's steps are spelled as in `fieldsV1`: `f:name`, `k:{"name":"x"}`, `v:1`, `i:0`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Set(BTreeMap<String, Node>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Node {
+    /// The path that ends here is in the set.
+    member: bool,
+    below: Set,
+}
+
+impl Set {
+    /// Whether no path is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a path.
+    pub fn insert(&mut self, path: &[String]) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let node = self.0.entry(first.clone()).or_default();
+        if rest.is_empty() { node.member = true } else { node.below.insert(rest) }
+    }
+
+    /// Whether a path is in it.
+    pub fn has(&self, path: &[String]) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        self.0.get(first).is_some_and(|n| if rest.is_empty() { n.member } else { n.below.has(rest) })
+    }
+
+    /// What is in either.
+    pub fn union(mut self, other: &Set) -> Set {
+        for (step, theirs) in &other.0 {
+            let node = self.0.entry(step.clone()).or_default();
+            node.member |= theirs.member;
+            node.below = std::mem::take(&mut node.below).union(&theirs.below);
+        }
+        self
+    }
+
+    /// What is in both.
+    pub fn intersection(&self, other: &Set) -> Set {
+        let both = |(step, ours): (&String, &Node)| {
+            let theirs = other.0.get(step)?;
+            let node =
+                Node { member: ours.member && theirs.member, below: ours.below.intersection(&theirs.below) };
+            node.counts().then(|| (step.clone(), node))
+        };
+        Set(self.0.iter().filter_map(both).collect())
+    }
+
+    /// What is in this one and not in the other, path by path.
+    pub fn difference(&self, other: &Set) -> Set {
+        let left = |(step, ours): (&String, &Node)| {
+            let node = match other.0.get(step) {
+                None => ours.clone(),
+                Some(theirs) => Node {
+                    member: ours.member && !theirs.member,
+                    below: ours.below.difference(&theirs.below),
+                },
+            };
+            node.counts().then(|| (step.clone(), node))
+        };
+        Set(self.0.iter().filter_map(left).collect())
+    }
+
+    /// Takes out a path and everything below it.
+    pub fn exclude(&mut self, path: &[&str]) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let step = format!("f:{first}");
+        if rest.is_empty() {
+            self.0.remove(&step);
+        } else if let Some(node) = self.0.get_mut(&step) {
+            node.below.exclude(rest);
+            if !node.counts() {
+                self.0.remove(&step);
+            }
+        }
+    }
+
+    /// Every path, parents first.
+    pub fn paths(&self) -> Vec<Vec<String>> {
+        let mut all = Vec::new();
+        self.collect(&mut Vec::new(), &mut all);
+        all
+    }
+
+    fn collect(&self, path: &mut Vec<String>, all: &mut Vec<Vec<String>>) {
+        for (step, node) in &self.0 {
+            path.push(step.clone());
+            if node.member {
+                all.push(path.clone());
+            }
+            node.below.collect(path, all);
+            path.pop();
+        }
+    }
+
+    /// Makes every path's ancestors members too.
+    pub(super) fn with_ancestors(mut self) -> Set {
+        for node in self.0.values_mut() {
+            node.member = true;
+            node.below = std::mem::take(&mut node.below).with_ancestors();
+        }
+        self
+    }
+
+    /// Steps below this one, with whether the path to them is a member.
+    pub(super) fn steps(&self) -> impl Iterator<Item = (&String, bool, &Set)> {
+        self.0.iter().map(|(step, node)| (step, node.member, &node.below))
+    }
+
+    /// What is below a step.
+    pub(super) fn below(&self, step: &str) -> Option<(bool, &Set)> {
+        self.0.get(step).map(|n| (n.member, &n.below))
+    }
+
+    /// Reads `fieldsV1`.
+    pub fn from_value(value: &Value) -> Set {
+        let mut set = Set::default();
+        for (step, below) in value.as_map().into_iter().flat_map(Map::iter).filter(|(step, _)| *step != ".") {
+            let inner = below.as_map();
+            let leaf = inner.is_none_or(Map::is_empty);
+            let member = leaf || inner.is_some_and(|m| m.contains_key("."));
+            set.0.insert(step.clone().into_owned(), Node { member, below: Set::from_value(below) });
+        }
+        set
+    }
+
+    /// Writes `fieldsV1`.
+    pub fn to_value(&self) -> Value {
+        let mut map = Map::with_capacity(self.0.len());
+        for (step, node) in &self.0 {
+            let mut inner = Map::new();
+            if node.member && !node.below.is_empty() {
+                inner.push(".", Map::new());
+            }
+            if let Value::Map(below) = node.below.to_value() {
+                inner.merge(below);
+            }
+            map.push(step.clone(), inner);
+        }
+        Value::Map(map)
+    }
+}
+
+impl Node {
+    fn counts(&self) -> bool {
+        self.member || !self.below.is_empty()
+    }
+}
+
+/// A path as conflicts print it: `.spec.containers[name="x"].image`.
+pub(super) fn display(path: &[String]) -> String {
+    let mut text = String::new();
+    for step in path {
+        match step.split_at_checked(2) {
+            Some(("f:", name)) => {
+                text.push('.');
+                text.push_str(name);
+            }
+            Some(("k:", keys)) => {
+                let keys: serde_json::Map<String, serde_json::Value> =
+                    serde_json::from_str(keys).unwrap_or_default(); // ours
+                let parts: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                text.push_str(&format!("[{}]", parts.join(",")));
+            }
+            Some(("v:", value)) => text.push_str(&format!("[={value}]")),
+            Some((_, index)) => text.push_str(&format!("[{index}]")),
+            None => text.push_str(step),
+        }
+    }
+    text
+}

@@ -1,0 +1,30 @@
+//! JSON both ways, by the table.
+
+mod decode;
+mod encode;
+mod text;
+
+pub use decode::{Decoded, Problem, decode, decode_value, generic};
+pub use encode::{encode, encode_generic};
+pub use text::{push_float, push_string};
+
+/// Why a text is no object of its schema.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The text is no JSON.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value has another type than its field.
+    #[error("json: cannot unmarshal {found} into Go struct field {field} of type {wanted}")]
+    Type {
+        /// What stands there.
+        found: &'static str,
+        /// The field, `Pod.spec.hostPID`.
+        field: String,
+        /// The Go type wanted.
+        wanted: &'static str,
+    },
+    /// A value has the right type and no meaning.
+    #[error("{0}")]
+    Value(String),
+}
