@@ -163,7 +163,7 @@ async fn cgroup_driver(runtime: &cri::Runtime) -> Result<cri::v1::CgroupDriver, 
 ///
 /// # Errors
 /// The node cannot be set up: unusable settings, no runtime, ports taken.
-pub async fn run(settings: Settings, mut stop: web::Shutdown) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Result<()> {
     use anyhow::Context;
     for key in settings.ignored_keys() {
         tracing::warn!(key, "Ignored a setting this kubelet does not know");
@@ -179,15 +179,15 @@ pub async fn run(settings: Settings, mut stop: web::Shutdown) -> anyhow::Result<
     if !kubelet.cgroups.systemd {
         kubelet.cgroups.ensure_tiers(whole).context("making the pods' cgroups")?;
     }
-    let servers = server::start(Arc::clone(&kubelet), stop.clone()).await.context("starting to serve")?;
+    let servers = server::start(Arc::clone(&kubelet), &mut context).await.context("starting to serve")?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(node::run(Arc::clone(&kubelet)));
     tasks.spawn(node::lease::run(Arc::clone(&kubelet)));
     tasks.spawn(pod::workers::run(Arc::clone(&kubelet)));
     tasks.spawn(collect::run(Arc::clone(&kubelet)));
-    tracing::info!(node = kubelet.name, "Started kubelet");
+    context.ready(&format!("node {}", kubelet.name));
     tokio::select! {
-        () = stop.wait() => {}
+        () = context.shutdown.wait() => {}
         Some(ended) = tasks.join_next() => ended.context("a part of the kubelet ended")?,
     }
     drop(servers);

@@ -24,15 +24,15 @@ pub struct Facts<'a> {
     pub allowed_sysctls: &'a [String],
 }
 
-fn refuse(reason: &str, message: impl std::fmt::Display) -> Verdict {
-    Verdict { reason: reason.to_owned(), message: format!("Pod was rejected: {message}"), condition: None }
+fn refuse(reason: &str, message: impl std::fmt::Display) -> Box<Verdict> {
+    Box::new(Verdict { reason: reason.to_owned(), message: format!("Pod was rejected: {message}"), condition: None })
 }
 
 /// The decision.
 ///
 /// # Errors
 /// Why not, as the pod's status shows it.
-pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
+pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Box<Verdict>> {
     if pod.facts().os.as_ref().is_some_and(|os| os.name != "linux") {
         return Err(refuse("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
     }
@@ -53,7 +53,7 @@ pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
 ///
 /// # Errors
 /// What there is too little of.
-pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Result<(), Verdict> {
+pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Result<(), Box<Verdict>> {
     let short = |name: &str, requested: i64, used: i64, capacity: i64| {
         refuse(
             &format!("OutOf{name}"),
@@ -112,7 +112,7 @@ const SAFE: &[&str] = &[
     "net.ipv4.tcp_wmem",
 ];
 
-fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
+fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Box<Verdict>> {
     let own = pod.facts().security_context.as_ref().and_then(|s| s.sysctls.as_ref());
     for sysctl in own.into_iter().flatten() {
         let name = sysctl.name.replace('/', ".");

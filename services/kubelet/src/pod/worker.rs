@@ -192,7 +192,7 @@ impl Worker {
             if observed.sandboxes.is_empty() {
                 if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
                     kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, &verdict.message);
-                    self.verdict = Some(verdict);
+                    self.verdict = Some(*verdict);
                     return Step::Again;
                 }
             } else {
@@ -281,7 +281,15 @@ impl Worker {
             view.status = new.clone();
             view.observed = observed.clone();
         }
-        let patch = match report::patch(pod.uid(), &self.told, &new) {
+        let uid = if pod.is_static() {
+            match super::manifests::mirror_uid(&self.kubelet, pod) {
+                Some(uid) => uid,
+                None => return, // not shown yet; told when it is
+            }
+        } else {
+            pod.uid().to_owned()
+        };
+        let patch = match report::patch(&uid, &self.told, &new) {
             Ok(Some(patch)) => Patch::Strategic(patch),
             Ok(None) => return,
             Err(error) => return tracing::error!(error = crate::chain(&error), "Encoding a pod's status"),

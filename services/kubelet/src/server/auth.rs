@@ -30,8 +30,11 @@ struct User {
 pub(super) struct Auth {
     ca: Option<ClientCa>,
     tokens: Mutex<HashMap<String, (Instant, User)>>,
-    allowed: Mutex<HashMap<(User, String, &'static str), (Instant, bool)>>,
+    allowed: Mutex<HashMap<Question, (Instant, bool)>>,
 }
+
+/// Who would do what to which part of the node.
+type Question = (User, String, &'static str);
 
 const TOKEN_LIFE: Duration = Duration::from_secs(120);
 const ALLOWED_LIFE: Duration = Duration::from_secs(300);

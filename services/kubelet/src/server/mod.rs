@@ -82,11 +82,13 @@ pub struct Servers {
 ///
 /// # Errors
 /// A port is taken or the certificates cannot be used.
-pub async fn start(kubelet: Arc<Kubelet>, stop: web::Shutdown) -> anyhow::Result<Servers> {
+pub async fn start(kubelet: Arc<Kubelet>, context: &mut daemon::Context) -> anyhow::Result<Servers> {
+    let stop = context.shutdown.clone();
     let settings = &kubelet.settings;
     let mut tasks = Vec::new();
     let address = SocketAddr::new(settings.address.parse().context("address")?, settings.port);
-    let listener = Listener::tcp(address).await.with_context(|| format!("listening on {address}"))?;
+    let listeners = context.listeners("kubelet", async || Listener::tcp(address).await).await;
+    let listeners = listeners.with_context(|| format!("listening on {address}"))?;
     let tls = TlsConfig::from_files(&settings.tls_cert_file, &settings.tls_private_key_file)?;
     let auth = Arc::new(auth::Auth::new(&kubelet)?);
     let shared = Arc::clone(&kubelet);
@@ -99,18 +101,24 @@ pub async fn start(kubelet: Arc<Kubelet>, stop: web::Shutdown) -> anyhow::Result
             }
         }
     };
-    tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, Some(tls), service, stop.clone()))));
+    for listener in listeners {
+        let serving = web::serve(listener, Some(tls.clone()), service.clone(), stop.clone());
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(serving)));
+    }
     if settings.healthz_port != 0 {
         let address = settings.healthz_bind_address.parse().context("healthzBindAddress")?;
         let address = SocketAddr::new(address, settings.healthz_port);
-        let listener = Listener::tcp(address).await.with_context(|| format!("listening on {address}"))?;
+        let listeners = context.listeners("healthz", async || Listener::tcp(address).await).await;
+        let listeners = listeners.with_context(|| format!("listening on {address}"))?;
         let health = |request: Request<Incoming>, _: Arc<Peer>| async move {
             match request.uri().path() {
                 "/healthz" | "/livez" | "/readyz" => text(StatusCode::OK, "ok"),
                 _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
             }
         };
-        tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, None, health, stop))));
+        for listener in listeners {
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, None, health, stop.clone()))));
+        }
     }
     Ok(Servers { _tasks: tasks })
 }

@@ -28,6 +28,7 @@ fn words(query: &Query, name: &str) -> Vec<String> {
 }
 
 /// A running container.
+#[expect(clippy::result_large_err, reason = "the answer is sent at once, it is never carried far")]
 fn find(kubelet: &Kubelet, namespace: &str, pod: &str, container: &str) -> Result<Seen, Answer> {
     let missing = || text(StatusCode::NOT_FOUND, format!("pod \"{pod}\" not found\n"));
     let handle = kubelet.workers.find(namespace, pod).ok_or_else(missing)?;
