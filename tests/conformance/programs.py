@@ -67,6 +67,10 @@ PROGRAMS = {
 }
 
 
+# Static programs of our own, in C.
+OWN = ("pause", "busybox-sh")
+
+
 def linker_flags() -> str:
     """What upstream's own build stamps into its programs: the version they answer with."""
     major, minor, _ = KUBERNETES_VERSION.split(".")
@@ -104,12 +108,16 @@ def build(name: str) -> None:
     (out / f".{name}.stamp").write_text(fingerprint(name))
 
 
-def build_pause() -> None:
-    """The static sandbox process of our own."""
-    source, target = HERE / "programs" / "pause.c", paths.programs() / "pause"
-    if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
+def build_own(name: str) -> None:
+    """A small static program of our own."""
+    source, target = HERE / "programs" / f"{name}.c", paths.programs() / name
+    stamp, version = paths.programs() / f".{name}.stamp", hashlib.sha256(source.read_bytes()).hexdigest()
+    if target.exists() and stamp.exists() and stamp.read_text() == version:
         return
-    run(["gcc", "-static", "-Os", "-s", "-o", str(target), str(source)])
+    partial = target.with_name(f".{name}.partial.{os.getpid()}")
+    run(["gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", str(partial), str(source)])
+    partial.rename(target)
+    stamp.write_text(version)
 
 
 def link_plugins() -> None:
@@ -135,11 +143,12 @@ def ensure(names: list[str] | None = None) -> Path:
     paths.programs().mkdir(parents=True, exist_ok=True)
     wanted = names or [name for name, program in PROGRAMS.items() if not program.optional]
     with paths.locked("programs"):
-        missing = [name for name in wanted if name != "pause" and not is_built(name)]
+        missing = [name for name in wanted if name not in OWN and not is_built(name)]
         for number, name in enumerate(missing, 1):
             print(f"building {name} ({number} of {len(missing)})", file=sys.stderr, flush=True)
             build(name)
-        build_pause()
+        for name in OWN:
+            build_own(name)
         link_plugins()
     return paths.programs()
 

@@ -107,18 +107,29 @@ def run(cluster: Cluster, specs: list[Spec], procs: int, out: Path) -> None:
     flags += [f"--kubectl-path={paths.programs() / 'kubectl'}", "--allowed-not-ready-nodes=0"]
     flags += ["--node-schedulable-timeout=1m", "--system-pods-startup-timeout=1m"]
     with open(out / "e2e.log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen(cluster.inside([*ginkgo, *flags]), cwd=out, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # If this process dies the suite is told to end: its cluster may be one that is kept.
+        command = ["setpriv", "--pdeathsig", "TERM", *cluster.inside([*ginkgo, *flags])]
+        process = subprocess.Popen(command, cwd=out, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True, errors="replace")
         try:
             follow(process, log, len(specs))
         finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait(60)
+            end(process)
     report = out / "report.json"
     if not report.exists():
         raise Failure(f"the suite ended with status {process.returncode} and no report; see {out / 'e2e.log'}\n{tail(out / 'e2e.log')}")
     read(report, specs)
+
+
+def end(process: subprocess.Popen) -> None:
+    """Waits for the suite; one that still runs is told to end, and killed if it does not listen."""
+    if process.poll() is None and sys.exc_info()[0]:
+        process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def follow(process: subprocess.Popen, log, total: int) -> None:
