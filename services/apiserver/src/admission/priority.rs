@@ -22,7 +22,7 @@ impl Admission for Priority {
     fn handles(&self, request: &Request<'_>) -> bool {
         let create = request.operation == Operation::Create;
         let write = create || request.operation == Operation::Update;
-        (request.is("", "pods") && write) || (request.is(GROUP, "priorityclasses") && write)
+        write && (request.is("", "pods") || request.is(GROUP, "priorityclasses"))
     }
 
     fn mutate<'a>(&'a self, request: &'a Request<'a>, object: &'a mut Object) -> BoxFuture<'a, Result<()>> {

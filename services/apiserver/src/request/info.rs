@@ -146,7 +146,8 @@ impl RequestInfo {
     }
 
     fn refine_verb(&mut self, uri: &http::Uri) {
-        if !self.name.is_empty() && !(self.verb == "get" && self.subresource.is_empty()) {
+        let plain_get = self.verb == "get" && self.subresource.is_empty();
+        if !(self.name.is_empty() || plain_get) {
             return;
         }
         let query = query_pairs(uri.query());

@@ -243,12 +243,15 @@ impl ResourceCache {
     }
 }
 
+/// Resources by the age of their events with the bytes each keeps, and the sum.
+type Order = (VecDeque<(Arc<ResourceCache>, usize)>, usize);
+
 /// The caches of all resources behind one ordered feed.
 pub struct Cache {
     resources: RwLock<BTreeMap<Arc<str>, Arc<ResourceCache>>>,
     revision: watch::Sender<i64>,
     /// Resources in the order their events came, for forgetting the oldest first.
-    order: Mutex<(VecDeque<(Arc<ResourceCache>, usize)>, usize)>,
+    order: Mutex<Order>,
 }
 
 impl Default for Cache {
