@@ -1,1 +1,98 @@
 //! The controllers of the control plane, each a pure plan.
+//!
+//! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
+
+mod accounts;
+mod claim;
+mod common;
+mod cron;
+mod cronjob;
+mod daemonset;
+mod deployment;
+mod discovery;
+mod disruption;
+mod endpoints;
+mod garbage;
+mod history;
+mod ipam;
+mod job;
+mod namespaces;
+mod nodes;
+mod pods;
+#[cfg(test)]
+mod properties;
+mod quota;
+mod replicas;
+mod role;
+mod roles;
+mod settings;
+mod statefulset;
+mod table;
+
+pub use role::{cluster_role, print_role};
+pub use settings::Settings;
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use client::Client;
+use reconcile::{Controller, Election, Metrics, Runtime};
+
+/// The controllers that shall run.
+pub(crate) fn chosen(settings: &Settings) -> anyhow::Result<Vec<Box<dyn Controller>>> {
+    let entries = table::TABLE.iter().filter(|e| settings.enabled(e.name, e.on));
+    entries.map(|e| (e.make)(settings).with_context(|| format!("controller {}", e.name))).collect()
+}
+
+/// Runs until the context says stop.
+///
+/// # Errors
+/// The settings cannot be used, or leadership was lost.
+pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Result<()> {
+    let client = Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-controller")?;
+    let address: SocketAddr = settings.bind_address.parse().context("bindAddress")?;
+    let bind = async || web::Listener::tcp(address).await;
+    for listener in context.listeners("k3s-rs-controller", bind).await? {
+        let (health, metrics) = (context.health.clone(), context.metrics.clone());
+        tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
+    }
+    context.ready("Waiting for leadership");
+    let mut lost = None;
+    if settings.leader_elect {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("reading the host name")?;
+        let identity = format!("{}_{}", host.trim(), std::process::id());
+        let election = Election { name: "kube-controller-manager".into(), identity };
+        tokio::select! {
+            office = reconcile::lead(client.clone(), election) => lost = Some(Box::pin(office)),
+            () = context.shutdown.wait() => return Ok(()),
+        }
+    }
+    let metrics = Metrics::default();
+    context.metrics.register(|registry| metrics.register(registry));
+    let runtime = Runtime::new(client.clone(), chosen(&settings)?, metrics);
+    let caches = runtime.caches();
+    context.health.add("caches", move || {
+        let missing = caches.missing();
+        if missing.is_empty() { Ok(()) } else { Err(format!("not synced: {}", missing.join(", "))) }
+    });
+    context.status("Running", "");
+    let collector = async {
+        if settings.enabled("garbage-collector-controller", true) {
+            garbage::run(client.clone()).await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    let lost = async {
+        match lost {
+            Some(office) => office.await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = runtime.run() => anyhow::bail!("the runtime ended"),
+        () = collector => anyhow::bail!("the garbage collector ended"),
+        () = lost => anyhow::bail!("leadership lost"),
+        () = context.shutdown.wait() => Ok(()),
+    }
+}

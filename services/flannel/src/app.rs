@@ -63,7 +63,7 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
             }
         };
         if retry.is_none() && !is_ready {
-            let chain = serde_json::to_string_pretty(&files::chain(subnet, mtu))?;
+            let chain = serde_json::to_string_pretty(&files::chain(network, subnet, mtu))?;
             files::write(&settings.cni_file, &chain)
                 .with_context(|| format!("writing {}", settings.cni_file.display()))?;
             context.ready("pods are connected");

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::subnet::Subnet;
 
-/// The CNI chain: bridge with addresses by host-local, port mapping, bandwidth.
-pub(crate) fn chain(subnet: Subnet, mtu: u32) -> Value {
+/// The CNI chain: bridge with addresses by host-local, port mapping, bandwidth. The bridge plugin adds the default
+/// route itself (`isDefaultGateway`).
+pub(crate) fn chain(network: Subnet, subnet: Subnet, mtu: u32) -> Value {
     json!({
         "cniVersion": "1.0.0",
         "name": "cbr0",
@@ -25,7 +26,7 @@ pub(crate) fn chain(subnet: Subnet, mtu: u32) -> Value {
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": subnet.to_string()}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "routes": [{"dst": network.to_string()}],
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": true}},

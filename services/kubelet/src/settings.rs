@@ -132,6 +132,7 @@ impl Default for Switch {
 #[serde(rename_all = "camelCase", default)]
 pub struct X509 {
     /// The authority of client certificates.
+    #[serde(rename = "clientCAFile")]
     pub client_ca_file: PathBuf,
 }
 

@@ -1,1 +1,1 @@
-//! The repository's rules as tests.
+//! The repository's rules as tests; see `tests/tidy/main.rs`.

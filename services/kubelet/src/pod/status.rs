@@ -243,7 +243,8 @@ fn unseen(f: &Facts<'_>, c: &Container, old: Option<&ContainerStatus>, pending: 
             out.last_state = Some(lost);
             out.restart_count += 1;
         }
-    } else if f.terminal {
+    } else if f.terminal && pending == "ContainerCreating" {
+        // (of a pod that never got through its initialisation they stay as they were: waiting)
         let never = ContainerStateTerminated {
             exit_code: 137,
             reason: Some("ContainerStatusUnknown".into()),

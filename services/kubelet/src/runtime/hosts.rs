@@ -41,9 +41,9 @@ pub fn render(pod: &Pod, ips: &[String], host: &str, domain: &str, node: &str) -
         for ip in ips {
             // writing to a String cannot fail
             if domain.is_empty() {
-                write!(out, "{ip}\t{host}\n").expect("a string takes text");
+                writeln!(out, "{ip}\t{host}").expect("a string takes text");
             } else {
-                write!(out, "{ip}\t{host}.{domain}\t{host}\n").expect("a string takes text");
+                writeln!(out, "{ip}\t{host}.{domain}\t{host}").expect("a string takes text");
             }
         }
     }

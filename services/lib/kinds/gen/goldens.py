@@ -50,4 +50,10 @@ def main():
     good = [a['object'] for a in decoded if 'object' in a]
     rows = run([{'op': 'print', 'object': o} for o in good])
     write('rows', [{'in': o, 'columns': [c['name'] for c in a.get('columns', [])], 'cells': a.get('cells')} for o, a in zip(good, rows) if 'error' not in a])
+
+def writes():
+    requests = [r for f in sorted((here / 'bad').glob('*.json')) for r in json.loads(f.read_text())]
+    answers = run(requests)
+    write('writes', [{**r, 'out': a.get('object'), 'causes': a.get('causes', []), 'error': a.get('error', '')} for r, a in zip(requests, answers)])
 main()
+writes()

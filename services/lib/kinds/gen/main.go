@@ -151,6 +151,8 @@ func (a *answer) write(r *request, obj runtime.Object, gvk *schema.GroupVersionK
 			a.Error = "no strategy for " + gvk.Kind
 			return
 		}
+		rest.FillObjectMetaSystemFields(accessor)
+		accessor.SetUID("u1")
 		err = rest.BeforeCreate(s, ctx, obj)
 		if err == nil {
 			for _, w := range s.WarningsOnCreate(ctx, obj) {

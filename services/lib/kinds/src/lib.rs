@@ -17,6 +17,7 @@ mod rows;
 mod strategy;
 mod table;
 mod tree;
+mod validate;
 
 pub use core::{normalize_cluster_ips, qos_class};
 pub use hooks::{Cell, Column, Context, Hooks, Operation, RowCondition};

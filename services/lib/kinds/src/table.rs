@@ -55,7 +55,16 @@ const SCHEDULING: &str = "scheduling.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
 
 const POD: &[&str] = &[
-    "attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "resize", "status",
+    "attach",
+    "binding",
+    "ephemeralcontainers",
+    "eviction",
+    "exec",
+    "log",
+    "portforward",
+    "proxy",
+    "resize",
+    "status",
 ];
 
 #[rustfmt::skip]
@@ -130,24 +139,64 @@ static TABLE: &[Line] = &[
 
 /// Kinds whose PUT creates a missing object (appendix C.2).
 const CREATE_ON_UPDATE: &[&str] = &[
-    "Service", "Endpoints", "Event", "LimitRange", "Lease", "LeaseCandidate", "RuntimeClass", "Role", "ClusterRole",
-    "RoleBinding", "ClusterRoleBinding",
+    "Service",
+    "Endpoints",
+    "Event",
+    "LimitRange",
+    "Lease",
+    "LeaseCandidate",
+    "RuntimeClass",
+    "Role",
+    "ClusterRole",
+    "RoleBinding",
+    "ClusterRoleBinding",
 ];
 
 /// Kinds whose PUT needs a resource version (appendix C.3).
 const CONDITIONAL_UPDATE: &[&str] = &[
-    "CustomResourceDefinition", "APIService", "Lease", "LeaseCandidate", "PodDisruptionBudget", "RuntimeClass",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "CSIDriver",
-    "CSINode", "CSIStorageCapacity", "VolumeAttachment", "ClusterTrustBundle", "PodCertificateRequest",
-    "StorageVersion", "StorageVersionMigration", "ResourcePoolStatusRequest",
+    "CustomResourceDefinition",
+    "APIService",
+    "Lease",
+    "LeaseCandidate",
+    "PodDisruptionBudget",
+    "RuntimeClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+    "MutatingAdmissionPolicy",
+    "MutatingAdmissionPolicyBinding",
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "CSIDriver",
+    "CSINode",
+    "CSIStorageCapacity",
+    "VolumeAttachment",
+    "ClusterTrustBundle",
+    "PodCertificateRequest",
+    "StorageVersion",
+    "StorageVersionMigration",
+    "ResourcePoolStatusRequest",
 ];
 
 /// Kinds whose DELETE answers the object (appendix C.5).
 const DELETE_RETURNS_OBJECT: &[&str] = &[
-    "Pod", "PodTemplate", "Namespace", "PersistentVolume", "PersistentVolumeClaim", "Service", "ServiceAccount",
-    "ResourceQuota", "StorageClass", "VolumeAttributesClass", "VolumeAttachment", "CSIDriver", "CSINode",
-    "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate", "ResourceSlice",
+    "Pod",
+    "PodTemplate",
+    "Namespace",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "Service",
+    "ServiceAccount",
+    "ResourceQuota",
+    "StorageClass",
+    "VolumeAttributesClass",
+    "VolumeAttachment",
+    "CSIDriver",
+    "CSINode",
+    "DeviceClass",
+    "DeviceTaintRule",
+    "ResourceClaim",
+    "ResourceClaimTemplate",
+    "ResourceSlice",
     "ResourcePoolStatusRequest",
 ];
 

@@ -105,12 +105,16 @@ pub(crate) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
 
 /// Amounts count, not spellings; only texts that start like numbers are tried.
 fn same_quantity(a: &str, b: &str) -> bool {
-    let number = |t: &str| t.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') && t.len() < 24;
-    number(a) && number(b) && matches!((meta::Quantity::parse(a), meta::Quantity::parse(b)), (Ok(a), Ok(b)) if a == b)
+    let number =
+        |t: &str| t.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '.') && t.len() < 24;
+    number(a)
+        && number(b)
+        && matches!((meta::Quantity::parse(a), meta::Quantity::parse(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn same_map(a: &Map, b: &Map) -> bool {
-    a.iter().all(|(k, v)| same(Some(v), b.get(k))) && b.iter().all(|(k, v)| a.contains_key(k) || hollow(Some(v)))
+    a.iter().all(|(k, v)| same(Some(v), b.get(k)))
+        && b.iter().all(|(k, v)| a.contains_key(k) || hollow(Some(v)))
 }
 
 fn hollow(v: Option<&Value>) -> bool {
@@ -133,7 +137,9 @@ pub(crate) fn json(value: &Value) -> serde_json::Value {
         Value::Float(f) => (*f).into(),
         Value::Str(s) => s.as_str().into(),
         Value::List(l) => l.iter().map(json).collect(),
-        Value::Map(m) => m.iter().map(|(k, v)| (k.to_string(), json(v))).collect::<serde_json::Map<_, _>>().into(),
+        Value::Map(m) => {
+            m.iter().map(|(k, v)| (k.to_string(), json(v))).collect::<serde_json::Map<_, _>>().into()
+        }
     }
 }
 
@@ -142,7 +148,9 @@ pub(crate) fn from_json(value: serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::Null,
         serde_json::Value::Bool(b) => b.into(),
-        serde_json::Value::Number(n) => n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(0.0)), Value::Int),
+        serde_json::Value::Number(n) => {
+            n.as_i64().map_or_else(|| Value::Float(n.as_f64().unwrap_or(0.0)), Value::Int)
+        }
         serde_json::Value::String(s) => s.into(),
         serde_json::Value::Array(l) => Value::List(l.into_iter().map(from_json).collect()),
         serde_json::Value::Object(m) => {

@@ -129,13 +129,16 @@ pub fn dns1035_label(value: &str) -> Vec<String> {
 
 /// A label key (also annotation keys in lower case, finalizers, resource names): `example.com/MyName`.
 pub fn qualified_name(value: &str) -> Vec<String> {
-    let pattern = |what: &str| regex_error(&format!("{what}{KEY_TEXT}"), KEY_FMT, &["MyName", "my.name", "123-abc"]);
+    let pattern =
+        |what: &str| regex_error(&format!("{what}{KEY_TEXT}"), KEY_FMT, &["MyName", "my.name", "123-abc"]);
     let mut problems = Vec::new();
     let name = match value.split_once('/') {
         None => value,
         Some((_, rest)) if rest.contains('/') => {
             let text = pattern("a valid label key ");
-            return vec![format!("{text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')")];
+            return vec![format!(
+                "{text} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
         }
         Some(("", name)) => {
             problems.push("prefix part must be non-empty".to_owned());
@@ -167,7 +170,10 @@ pub fn label_value(value: &str) -> Vec<String> {
     }
     if !value.is_empty() && !is_key(value) {
         problems.push(regex_error(
-            &format!("a valid label must be an empty string or consist of {}", &KEY_TEXT["must consist of ".len()..]),
+            &format!(
+                "a valid label must be an empty string or consist of {}",
+                &KEY_TEXT["must consist of ".len()..]
+            ),
             "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?",
             &["MyValue", "my_value", "12345"],
         ));
@@ -205,7 +211,11 @@ pub fn port_number(port: i64) -> Vec<String> {
 
 /// A number between bounds.
 pub fn in_range(value: i64, low: i64, high: i64) -> Vec<String> {
-    if (low..=high).contains(&value) { Vec::new() } else { vec![format!("must be between {low} and {high}, inclusive")] }
+    if (low..=high).contains(&value) {
+        Vec::new()
+    } else {
+        vec![format!("must be between {low} and {high}, inclusive")]
+    }
 }
 
 /// A user or group id.
@@ -234,7 +244,8 @@ pub fn port_name(port: &str) -> Vec<String> {
 
 /// `25%`.
 pub fn percent(value: &str) -> Vec<String> {
-    let good = value.strip_suffix('%').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
+    let good =
+        value.strip_suffix('%').is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
     if good {
         return Vec::new();
     }
@@ -292,9 +303,11 @@ mod tests {
     fn texts_are_upstreams() {
         assert_eq!(
             dns1123_label("-a"),
-            ["a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+            [
+                "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
               end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
-              '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"]
+              '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+            ]
         );
         assert_eq!(dns1123_label("a.b"), ["must not contain dots"]);
         assert_eq!(qualified_name("a/b/c").len(), 1);

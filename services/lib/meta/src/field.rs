@@ -77,7 +77,12 @@ pub struct Error {
 
 impl Error {
     /// Any error from its parts; `value` as Go prints it.
-    pub fn new(kind: ErrorKind, path: impl Into<String>, value: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn new(
+        kind: ErrorKind,
+        path: impl Into<String>,
+        value: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self { kind, path: path.into(), value: value.into(), detail: detail.into() }
     }
 
@@ -109,7 +114,8 @@ impl Error {
     /// `path: Unsupported value: "value": supported values: "a", "b"`
     pub fn not_supported(path: impl Into<String>, value: &str, supported: &[&str]) -> Self {
         let list: Vec<String> = supported.iter().map(|s| quote(s)).collect();
-        let detail = if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
+        let detail =
+            if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         Self::new(ErrorKind::NotSupported, path, quote(value), detail)
     }
 

@@ -22,9 +22,7 @@ pub enum Format {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The whole has the wrong shape.
-    #[error(
-        "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-    )]
+    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Format,
     /// The number is malformed.
     #[error("unable to parse numeric part of quantity")]
@@ -177,7 +175,8 @@ impl Quantity {
             let (whole, exact) = self.scaled(0);
             if exact && !(-1024 < whole && whole < 1024) {
                 let (number, times) = factors(whole, 1024);
-                let suffix = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].get(times as usize).copied().unwrap_or("");
+                let suffix =
+                    ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].get(times as usize).copied().unwrap_or("");
                 return (number, suffix.to_owned());
             }
             format = Format::DecimalSi;
@@ -378,8 +377,12 @@ fn binary(text: &str, parts: &Parts<'_>, exponent: i32) -> Result<Quantity, Pars
     let whole = if parts.whole.is_empty() { "0" } else { parts.whole };
     let factor = 1i128 << exponent;
     let product = value.checked_mul(factor).ok_or(ParseError::Numeric)?;
-    let mut quantity =
-        Quantity { value: product, scale: -(parts.fraction.len() as i32), format: Format::BinarySi, text: None };
+    let mut quantity = Quantity {
+        value: product,
+        scale: -(parts.fraction.len() as i32),
+        format: Format::BinarySi,
+        text: None,
+    };
     let precision = 15 - whole.len() as i32 - (exponent * 3 / 10) - 1;
     if parts.fraction.is_empty() && precision >= 0 {
         if value & 7 != 0 {
@@ -410,12 +413,37 @@ mod tests {
     fn canonical_form_is_gos() {
         // printed by upstream's ParseQuantity(x).String()
         let cases = [
-            ("0", "0"), ("1000m", "1"), ("1500m", "1500m"), ("1.5", "1500m"), ("1.500", "1.500"), ("0.5", "500m"),
-            ("1024", "1024"), ("1000", "1k"), ("1024Ki", "1Mi"), ("1025Ki", "1025Ki"), ("0.5Gi", "512Mi"),
-            ("0.5Ki", "512"), ("1.5Mi", "1536Ki"), ("12e6", "12e6"), ("1e3", "1e3"), ("100e3", "100e3"),
-            ("1E", "1E"), ("-1", "-1"), ("-1.5", "-1500m"), ("1000000", "1M"), ("1u", "1u"), ("0.1n", "1n"),
-            ("2048Ki", "2Mi"), ("8Gi", "8Gi"), ("16384Mi", "16Gi"), ("100Ei", "9223372036854775807"),
-            ("0.0001Ki", "102400u"), ("00100", "00100"), ("+5", "+5"), ("1.", "1."), ("010m", "010m"),
+            ("0", "0"),
+            ("1000m", "1"),
+            ("1500m", "1500m"),
+            ("1.5", "1500m"),
+            ("1.500", "1.500"),
+            ("0.5", "500m"),
+            ("1024", "1024"),
+            ("1000", "1k"),
+            ("1024Ki", "1Mi"),
+            ("1025Ki", "1025Ki"),
+            ("0.5Gi", "512Mi"),
+            ("0.5Ki", "512"),
+            ("1.5Mi", "1536Ki"),
+            ("12e6", "12e6"),
+            ("1e3", "1e3"),
+            ("100e3", "100e3"),
+            ("1E", "1E"),
+            ("-1", "-1"),
+            ("-1.5", "-1500m"),
+            ("1000000", "1M"),
+            ("1u", "1u"),
+            ("0.1n", "1n"),
+            ("2048Ki", "2Mi"),
+            ("8Gi", "8Gi"),
+            ("16384Mi", "16Gi"),
+            ("100Ei", "9223372036854775807"),
+            ("0.0001Ki", "102400u"),
+            ("00100", "00100"),
+            ("+5", "+5"),
+            ("1.", "1."),
+            ("010m", "010m"),
         ];
         for (text, expected) in cases {
             assert_eq!(Quantity::parse(text).unwrap().to_string(), expected, "{text}");
@@ -425,8 +453,12 @@ mod tests {
     #[test]
     fn bad_texts() {
         for (text, error) in [
-            ("", ParseError::Format), ("1 ", ParseError::Format), ("1Kb", ParseError::Format),
-            ("1mi", ParseError::Suffix), ("1ee", ParseError::Suffix), ("a", ParseError::Format),
+            ("", ParseError::Format),
+            ("1 ", ParseError::Format),
+            ("1Kb", ParseError::Format),
+            ("1mi", ParseError::Suffix),
+            ("1ee", ParseError::Suffix),
+            ("a", ParseError::Format),
         ] {
             assert_eq!(Quantity::parse(text).unwrap_err(), error, "{text:?}");
         }

@@ -22,7 +22,12 @@ pub fn rfc3339(time: Timestamp) -> String {
     let t = Offset::UTC.to_datetime(time);
     format!(
         "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        t.year(), t.month(), t.day(), t.hour(), t.minute(), t.second()
+        t.year(),
+        t.month(),
+        t.day(),
+        t.hour(),
+        t.minute(),
+        t.second()
     )
 }
 
@@ -140,8 +145,15 @@ mod tests {
     #[test]
     fn durations() {
         for (text, printed) in [
-            ("1h", "1h0m0s"), ("90s", "1m30s"), ("1.5s", "1.5s"), ("100ms", "100ms"), ("1500us", "1.5ms"),
-            ("0", "0s"), ("-1.5h", "-1h30m0s"), ("1ns", "1ns"), ("1h2m3.004s", "1h2m3.004s"),
+            ("1h", "1h0m0s"),
+            ("90s", "1m30s"),
+            ("1.5s", "1.5s"),
+            ("100ms", "100ms"),
+            ("1500us", "1.5ms"),
+            ("0", "0s"),
+            ("-1.5h", "-1h30m0s"),
+            ("1ns", "1ns"),
+            ("1h2m3.004s", "1h2m3.004s"),
         ] {
             assert_eq!(duration(parse_duration(text).unwrap()), printed, "{text}");
         }
@@ -153,8 +165,18 @@ mod tests {
     #[test]
     fn ages() {
         for (s, text) in [
-            (-5, "<invalid>"), (0, "0s"), (119, "119s"), (120, "2m"), (125, "2m5s"), (600, "10m"), (10_800, "3h"),
-            (11_000, "3h3m"), (86_400, "24h"), (180_000, "2d2h"), (864_000, "10d"), (70_000_000, "2y80d"),
+            (-5, "<invalid>"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (125, "2m5s"),
+            (600, "10m"),
+            (10_800, "3h"),
+            (11_000, "3h3m"),
+            (86_400, "24h"),
+            (180_000, "2d2h"),
+            (864_000, "10d"),
+            (70_000_000, "2y80d"),
         ] {
             assert_eq!(human_duration(s), text, "{s}");
         }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::link::{InfoData, InfoVxlan, LinkAttribute, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::neighbour::NeighbourState;
+use rtnetlink::packet_route::neighbour::{NeighbourFlags, NeighbourState};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute};
 use rtnetlink::{Handle, LinkUnspec, LinkVxlan, RouteMessageBuilder};
 
@@ -228,7 +228,8 @@ impl Network {
     /// The kernel's answer.
     pub async fn set_forwarding(&self, link: &Link, mac: &[u8], machine: Ipv4Addr) -> Result<(), Error> {
         let request = self.handle.neighbours().add_bridge(link.index, mac);
-        let request = request.destination(machine.into()).replace();
+        // the device's own table ("self"), not that of a bridge it might be a port of
+        let request = request.flags(NeighbourFlags::Own).destination(machine.into()).replace();
         request.execute().await.map_err(failed("setting a forwarding entry"))
     }
 
@@ -248,7 +249,8 @@ impl Network {
     /// # Errors
     /// The kernel's answer.
     pub async fn delete_forwarding(&self, link: &Link, mac: &[u8], machine: Ipv4Addr) -> Result<(), Error> {
-        let mut request = self.handle.neighbours().add_bridge(link.index, mac).destination(machine.into());
+        let request = self.handle.neighbours().add_bridge(link.index, mac);
+        let mut request = request.flags(NeighbourFlags::Own).destination(machine.into());
         let message = request.message_mut().clone();
         let deleted = self.handle.neighbours().del(message).execute().await;
         ignore_absent(deleted).map_err(failed("removing a forwarding entry"))

@@ -5,6 +5,7 @@
 //! describes a field.
 
 pub mod apply;
+pub mod discovery;
 pub mod json;
 mod object;
 pub mod openapi;
@@ -13,7 +14,9 @@ pub mod proto;
 mod special;
 pub mod table;
 mod value;
+mod view;
 
 pub use object::Object;
 pub use table::{Field, Schema, Table, Topology, Ty, Type, TypeId};
 pub use value::{Key, Map, Value};
+pub use view::ViewError;

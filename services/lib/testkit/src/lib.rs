@@ -1,1 +1,5 @@
 //! For tests only: temporary stores, servers and clocks.
+
+mod store;
+
+pub use store::{Store, store, store_over};

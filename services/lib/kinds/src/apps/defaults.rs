@@ -24,6 +24,7 @@ pub(super) fn deployment(_: &str, root: &mut Map) {
 }
 
 pub(super) fn daemon_set(_: &str, root: &mut Map) {
+    fill_zero(root.map_mut("metadata").map_mut("annotations"), super::TEMPLATE_GENERATION, "0");
     let spec = root.map_mut("spec");
     let strategy = spec.map_mut("updateStrategy");
     fill_zero(strategy, "type", "RollingUpdate");
@@ -48,7 +49,6 @@ pub(super) fn stateful_set(_: &str, root: &mut Map) {
         && let Some(rolling) = map_mut(strategy, "rollingUpdate")
     {
         fill(rolling, "partition", 0i64);
-        fill(rolling, "maxUnavailable", 1i64);
     }
     let retention = spec.map_mut("persistentVolumeClaimRetentionPolicy");
     fill_zero(retention, "whenDeleted", "Retain");

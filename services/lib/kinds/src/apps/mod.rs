@@ -6,10 +6,13 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{keep_metadata, no_status, split};
 use crate::tree::same;
+use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
 pub(crate) static DEPLOYMENT: Kind = Kind {
+    validate: validate::deployment,
+    validate_update: validate::deployment_update,
     default: defaults::deployment,
     create: no_status,
     update: |cx, object, old| {
@@ -30,11 +33,13 @@ pub(crate) static DEPLOYMENT: Kind = Kind {
 };
 
 pub(crate) static DAEMON_SET: Kind = Kind {
+    validate: validate::daemon_set,
+    validate_update: validate::daemon_set_update,
     default: defaults::daemon_set,
     create: |cx, object| {
         no_status(cx, object);
-        let missing = object.annotation(TEMPLATE_GENERATION).is_none();
-        if missing {
+        let count: i64 = object.annotation(TEMPLATE_GENERATION).and_then(|v| v.parse().ok()).unwrap_or(0);
+        if count < 1 {
             object.metadata_mut().map_mut("annotations").insert(TEMPLATE_GENERATION, "1");
         }
     },
@@ -51,7 +56,7 @@ pub(crate) static DAEMON_SET: Kind = Kind {
 };
 
 /// Counts the templates of a DaemonSet; a field once, an annotation since apps/v1.
-const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
 fn template_generation(object: &mut schema::Object, old: &schema::Object) {
     let before: i64 = old.annotation(TEMPLATE_GENERATION).and_then(|v| v.parse().ok()).unwrap_or(0);
@@ -61,6 +66,8 @@ fn template_generation(object: &mut schema::Object, old: &schema::Object) {
 }
 
 pub(crate) static STATEFUL_SET: Kind = Kind {
+    validate: validate::stateful_set,
+    validate_update: validate::stateful_set_update,
     default: defaults::stateful_set,
     create: no_status,
     update: split,
@@ -71,6 +78,8 @@ pub(crate) static STATEFUL_SET: Kind = Kind {
 };
 
 pub(crate) static REPLICA_SET: Kind = Kind {
+    validate: validate::replica_set,
+    validate_update: validate::replica_set_update,
     default: defaults::replica_set,
     create: no_status,
     update: split,

@@ -11,10 +11,13 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{no_status, split};
 use crate::tree::{flag, map_mut};
+use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
 pub(crate) static JOB: Kind = Kind {
+    validate: validate::job,
+    validate_update: validate::job_update,
     default: defaults::job,
     create: create_job,
     update: split,
@@ -58,6 +61,8 @@ fn create_job(cx: &Context<'_>, object: &mut Object) {
 }
 
 pub(crate) static CRON_JOB: Kind = Kind {
+    validate: validate::cron_job,
+    validate_update: |cx, new, _| validate::cron_job(cx, new),
     default: defaults::cron_job,
     create: no_status,
     update: split,

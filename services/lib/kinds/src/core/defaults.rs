@@ -177,7 +177,9 @@ pub(super) fn service(_: &str, root: &mut Map) {
     }
     if balanced {
         fill(spec, "allocateLoadBalancerNodePorts", true);
-        for ingress in map_at_mut(root, &["status", "loadBalancer"]).into_iter().flat_map(|l| maps_mut(l, "ingress")) {
+        for ingress in
+            map_at_mut(root, &["status", "loadBalancer"]).into_iter().flat_map(|l| maps_mut(l, "ingress"))
+        {
             if !is_zero(ingress, "ip") {
                 fill(ingress, "ipMode", "VIP");
             }

@@ -13,21 +13,36 @@ use schema::{Map, Object, Value};
 pub use pod::qos_class;
 pub use service::normalize_cluster_ips;
 
-pub(crate) use pod_defaults::{claim_spec, persistent_sources, resource_list, template};
+pub(crate) use pod_defaults::{
+    SOURCES as VOLUME_SOURCES, claim_spec, persistent_sources, resource_list, template,
+};
 
 use crate::Context;
 use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{keep, no_status, split};
 use crate::tree::{flag, int, is_zero, map, maps, text};
+use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
-pub(crate) static CONFIG_MAP: Kind =
-    Kind { default: defaults::config_map, columns: rows::CONFIG_MAP, row: rows::config_map, ..PLAIN };
+pub(crate) static CONFIG_MAP: Kind = Kind {
+    validate: validate::config_map,
+    validate_update: validate::config_map_update,
+    default: defaults::config_map,
+    columns: rows::CONFIG_MAP,
+    row: rows::config_map,
+    ..PLAIN
+};
 
-pub(crate) static ENDPOINTS: Kind =
-    Kind { default: defaults::endpoints, columns: rows::ENDPOINTS, row: rows::endpoints, ..PLAIN };
+pub(crate) static ENDPOINTS: Kind = Kind {
+    validate: validate::endpoints,
+    validate_update: |cx, new, _| validate::endpoints(cx, new),
+    default: defaults::endpoints,
+    columns: rows::ENDPOINTS,
+    row: rows::endpoints,
+    ..PLAIN
+};
 
 pub(crate) static EVENT: Kind = Kind {
     convert: crate::others::convert_event,
@@ -81,6 +96,8 @@ fn event_field(object: &Object, label: &str) -> Option<Cow<'static, str>> {
 pub(crate) static LIMIT_RANGE: Kind = Kind { default: defaults::limit_range, ..PLAIN };
 
 pub(crate) static NAMESPACE: Kind = Kind {
+    validate: validate::namespace,
+    validate_update: |cx, new, _| validate::namespace(cx, new),
     default: defaults::namespace,
     create: create_namespace,
     update: |cx, object, old| match cx.subresource {
@@ -126,6 +143,8 @@ pub(crate) static NODE: Kind = Kind {
 };
 
 pub(crate) static PERSISTENT_VOLUME: Kind = Kind {
+    validate: validate::volume,
+    validate_update: validate::volume_update,
     default: defaults::persistent_volume,
     create: |cx, object| {
         let mut status = Map::new();
@@ -158,11 +177,12 @@ fn update_volume(cx: &Context<'_>, object: &mut Object, old: &Object) {
 }
 
 pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
+    validate: validate::claim,
+    validate_update: validate::claim_update,
     default: defaults::claim,
     create: |_, object| {
-        let mut status = Map::new();
-        status.insert("phase", "Pending");
-        object.root_mut().insert("status", status);
+        // the phase comes with the defaults at the next read, as upstream's does
+        object.root_mut().insert("status", Map::new());
         data_sources(object);
     },
     update: |cx, object, old| {
@@ -195,6 +215,8 @@ fn data_sources(object: &mut Object) {
 }
 
 pub(crate) static POD: Kind = Kind {
+    validate: validate::pod,
+    validate_update: validate::pod_update,
     default: defaults::pod,
     create: pod::create,
     update: pod::update,
@@ -208,6 +230,8 @@ pub(crate) static POD: Kind = Kind {
 };
 
 pub(crate) static POD_TEMPLATE: Kind = Kind {
+    validate: validate::pod_template,
+    validate_update: |cx, new, _| validate::pod_template(cx, new),
     default: defaults::pod_template,
     generation: Generation::On(&["template"]),
     columns: rows::POD_TEMPLATE,
@@ -216,6 +240,8 @@ pub(crate) static POD_TEMPLATE: Kind = Kind {
 };
 
 pub(crate) static REPLICATION_CONTROLLER: Kind = Kind {
+    validate: validate::replication_controller,
+    validate_update: |cx, new, _| validate::replication_controller(cx, new),
     default: defaults::replication_controller,
     create: no_status,
     update: split,
@@ -232,6 +258,8 @@ pub(crate) static REPLICATION_CONTROLLER: Kind = Kind {
 };
 
 pub(crate) static RESOURCE_QUOTA: Kind = Kind {
+    validate: validate::resource_quota,
+    validate_update: |cx, new, _| validate::resource_quota(cx, new),
     default: defaults::resource_quota,
     create: no_status,
     update: split,
@@ -241,6 +269,8 @@ pub(crate) static RESOURCE_QUOTA: Kind = Kind {
 };
 
 pub(crate) static SECRET: Kind = Kind {
+    validate: validate::secret,
+    validate_update: validate::secret_update,
     default: defaults::secret,
     labels: &["metadata.name", "metadata.namespace", "type"],
     fields: &[("type", &["type"])],
@@ -250,6 +280,8 @@ pub(crate) static SECRET: Kind = Kind {
 };
 
 pub(crate) static SERVICE: Kind = Kind {
+    validate: validate::service,
+    validate_update: validate::service_update,
     default: defaults::service,
     create: service::create,
     update: service::update,

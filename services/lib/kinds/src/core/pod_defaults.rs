@@ -6,7 +6,9 @@
 use meta::Quantity;
 use schema::{Map, Value};
 
-use crate::tree::{fill, fill_zero, flag, int, is_nil, is_zero, map, map_at_mut, map_mut, maps, maps_mut, text};
+use crate::tree::{
+    fill, fill_zero, flag, int, is_nil, is_zero, map, map_at_mut, map_mut, maps, maps_mut, text,
+};
 
 /// Rounds every amount of a resource list up to thousandths.
 pub(crate) fn resource_list(owner: &mut Map, key: &str) {
@@ -156,7 +158,10 @@ fn image_tag(image: &str) -> Option<&str> {
     let last = name.rsplit('/').next().unwrap_or(name);
     let tag = last.split_once(':').map(|(_, t)| t);
     let path = tag.map_or(name, |t| &name[..name.len() - t.len() - 1]);
-    if !reference_name(path) || tag.is_some_and(|t| !reference_tag(t)) || digest.is_some_and(|d| !d.contains(':')) {
+    if !reference_name(path)
+        || tag.is_some_and(|t| !reference_tag(t))
+        || digest.is_some_and(|d| !d.contains(':'))
+    {
         return None;
     }
     match (tag, digest) {
@@ -168,9 +173,7 @@ fn image_tag(image: &str) -> Option<&str> {
 
 fn reference_tag(tag: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    tag.len() <= 128
-        && tag.starts_with(word)
-        && tag.chars().all(|c| word(c) || c == '.' || c == '-')
+    tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
 /// Repository paths are lower case; a first component with a dot, a port or `localhost` is a host.
@@ -185,7 +188,9 @@ fn reference_name(path: &str) -> bool {
     };
     let mut parts: Vec<&str> = path.split('/').collect();
     let host = parts[0];
-    if parts.len() > 1 && (host.contains(['.', ':']) || host == "localhost" || host.chars().any(|c| c.is_uppercase())) {
+    if parts.len() > 1
+        && (host.contains(['.', ':']) || host == "localhost" || host.chars().any(|c| c.is_uppercase()))
+    {
         parts.remove(0);
     }
     parts.iter().all(|p| component(p))
@@ -245,14 +250,44 @@ fn field_ref(owner: &mut Map) {
     if let Some(field) = map_mut(owner, "fieldRef") {
         fill_zero(field, "apiVersion", "v1");
     }
+    if let Some(resource) = map_mut(owner, "resourceFieldRef") {
+        // Go writes this quantity even when it is not set
+        fill_zero(resource, "divisor", "0");
+    }
 }
 
 /// Every volume source; a volume with none is an emptyDir.
-const SOURCES: [&str; 30] = [
-    "hostPath", "emptyDir", "gcePersistentDisk", "awsElasticBlockStore", "gitRepo", "secret", "nfs", "iscsi",
-    "glusterfs", "persistentVolumeClaim", "rbd", "flexVolume", "cinder", "cephfs", "flocker", "downwardAPI", "fc",
-    "azureFile", "configMap", "vsphereVolume", "quobyte", "azureDisk", "photonPersistentDisk", "projected",
-    "portworxVolume", "scaleIO", "storageos", "csi", "ephemeral", "image",
+pub(crate) const SOURCES: [&str; 30] = [
+    "hostPath",
+    "emptyDir",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "gitRepo",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "persistentVolumeClaim",
+    "rbd",
+    "flexVolume",
+    "cinder",
+    "cephfs",
+    "flocker",
+    "downwardAPI",
+    "fc",
+    "azureFile",
+    "configMap",
+    "vsphereVolume",
+    "quobyte",
+    "azureDisk",
+    "photonPersistentDisk",
+    "projected",
+    "portworxVolume",
+    "scaleIO",
+    "storageos",
+    "csi",
+    "ephemeral",
+    "image",
 ];
 
 fn volume(volume: &mut Map) {

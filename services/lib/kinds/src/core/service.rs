@@ -59,7 +59,8 @@ fn keep_allocated(spec: &mut Map, before: &Map) {
     }
     if needs_node_port(spec) && needs_node_port(before) {
         let key = |p: &Map| (text(p, "protocol").to_owned(), int(p, "port"));
-        let ports: Vec<_> = maps(before, "ports").map(|p| (key(p), int(p, "nodePort").unwrap_or(0))).collect();
+        let ports: Vec<_> =
+            maps(before, "ports").map(|p| (key(p), int(p, "nodePort").unwrap_or(0))).collect();
         let taken: Vec<i64> = maps(spec, "ports").filter_map(|p| int(p, "nodePort")).collect();
         for port in maps_mut(spec, "ports").filter(|p| is_zero(p, "nodePort")) {
             let found = ports.iter().find(|(k, _)| *k == key(port)).map_or(0, |(_, n)| *n);

@@ -53,7 +53,8 @@ fn drop_annotations(object: &mut Object) {
 }
 
 fn cpu_percent(metric: &Map, which: &str) -> Option<i64> {
-    let resource = map(metric, "resource").filter(|r| text(metric, "type") == "Resource" && text(r, "name") == "cpu")?;
+    let resource =
+        map(metric, "resource").filter(|r| text(metric, "type") == "Resource" && text(r, "name") == "cpu")?;
     int(map(resource, which)?, "averageUtilization")
 }
 
@@ -84,9 +85,14 @@ fn to_v1(object: &mut Object) {
             status.insert("currentCPUUtilizationPercentage", percent);
         }
         if !list.is_empty() {
-            notes.push((CURRENT, list.into_iter().map(|m| Value::Map(status_v1(m))).collect::<Vec<_>>().into()));
+            notes.push((
+                CURRENT,
+                list.into_iter().map(|m| Value::Map(status_v1(m))).collect::<Vec<_>>().into(),
+            ));
         }
-        if let Some(conditions) = status.remove("conditions").filter(|c| c.as_list().is_some_and(|l| !l.is_empty())) {
+        if let Some(conditions) =
+            status.remove("conditions").filter(|c| c.as_list().is_some_and(|l| !l.is_empty()))
+        {
             notes.push((CONDITIONS, conditions));
         }
     }
@@ -191,8 +197,11 @@ fn note(object: &Object, key: &str) -> Option<Value> {
 
 fn to_v2(object: &mut Object) {
     let list = |v: Option<Value>| v.and_then(|v| v.as_list().map(<[Value]>::to_vec)).unwrap_or_default();
-    let mut metrics: Vec<Value> =
-        list(note(object, METRICS)).iter().filter_map(Value::as_map).map(|m| Value::Map(metric_v2(m))).collect();
+    let mut metrics: Vec<Value> = list(note(object, METRICS))
+        .iter()
+        .filter_map(Value::as_map)
+        .map(|m| Value::Map(metric_v2(m)))
+        .collect();
     let spec = object.root_mut().map_mut("spec");
     if let Some(percent) = spec.remove("targetCPUUtilizationPercentage").and_then(|v| v.as_int()) {
         metrics.push(cpu_target(percent));

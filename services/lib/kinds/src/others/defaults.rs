@@ -135,6 +135,9 @@ pub(super) fn priority_level(_: &str, root: &mut Map) {
 }
 
 pub(super) fn claim(_: &str, root: &mut Map) {
+    if let Some(devices) = map_at_mut(root, &["status", "allocation", "devices"]) {
+        maps_mut(devices, "results").for_each(tolerations);
+    }
     device_requests(root.map_mut("spec"));
 }
 
@@ -151,7 +154,13 @@ fn device_requests(spec: &mut Map) {
     }
 }
 
+/// Tolerations and taints of devices default on their own.
+fn tolerations(owner: &mut Map) {
+    maps_mut(owner, "tolerations").for_each(|t| fill_zero(t, "operator", "Equal"));
+}
+
 fn count(request: &mut Map) {
+    tolerations(request);
     fill_zero(request, "allocationMode", "ExactCount");
     if text(request, "allocationMode") == "ExactCount" {
         fill_zero(request, "count", 1i64);
@@ -171,7 +180,8 @@ pub(super) fn custom_resource_definition(_: &str, root: &mut Map) {
     if let Some(service) = map_at_mut(spec, &["conversion", "webhook", "clientConfig", "service"]) {
         fill(service, "port", 443i64);
     }
-    let storage = maps(spec, "versions").find(|v| crate::tree::flag(v, "storage")).map(|v| text(v, "name").to_owned());
+    let storage =
+        maps(spec, "versions").find(|v| crate::tree::flag(v, "storage")).map(|v| text(v, "name").to_owned());
     let status = root.map_mut("status");
     if let (true, Some(version)) = (is_zero(status, "storedVersions"), storage) {
         status.insert("storedVersions", vec![Value::Str(version)]);
@@ -201,7 +211,8 @@ pub(super) fn autoscaler(version: &str, root: &mut Map) {
 
 fn scaling_rules(rules: &mut Map, up: bool) {
     let policy = |kind: &str, value: i64| {
-        let fields: [(&str, Value); 3] = [("type", kind.into()), ("value", value.into()), ("periodSeconds", 15i64.into())];
+        let fields: [(&str, Value); 3] =
+            [("type", kind.into()), ("value", value.into()), ("periodSeconds", 15i64.into())];
         Value::Map(fields.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
     };
     if up {
@@ -213,4 +224,12 @@ fn scaling_rules(rules: &mut Map, up: bool) {
         policies.push(policy("Percent", 100));
         rules.insert("policies", policies);
     }
+}
+
+pub(super) fn pod_group(_: &str, root: &mut Map) {
+    fill(root.map_mut("spec"), "disruptionMode", "Pod");
+}
+
+pub(super) fn pod_certificate_request(_: &str, root: &mut Map) {
+    fill(root.map_mut("spec"), "maxExpirationSeconds", 86_400i64);
 }

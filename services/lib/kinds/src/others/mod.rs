@@ -15,13 +15,21 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{keep, no_status, split, split_all};
 use crate::tree::{fill_zero, flag, is_zero, maps, maps_mut, same, text};
+use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
 /// Role, ClusterRole: names are path segments.
-pub(crate) static ROLE: Kind = Kind { name: crate::names::path_segment, ..PLAIN };
+pub(crate) static ROLE: Kind = Kind {
+    validate: validate::role,
+    validate_update: |cx, new, _| validate::role(cx, new),
+    name: crate::names::path_segment,
+    ..PLAIN
+};
 
 pub(crate) static ROLE_BINDING: Kind = Kind {
+    validate: validate::role_binding,
+    validate_update: validate::role_binding_update,
     default: defaults::binding,
     name: crate::names::path_segment,
     columns: rows::ROLE_BINDING,
@@ -30,6 +38,8 @@ pub(crate) static ROLE_BINDING: Kind = Kind {
 };
 
 pub(crate) static HORIZONTAL_POD_AUTOSCALER: Kind = Kind {
+    validate: validate::autoscaler,
+    validate_update: validate::autoscaler_update,
     default: defaults::autoscaler,
     convert: autoscaling::convert,
     create: no_status,
@@ -49,6 +59,8 @@ pub(crate) static INGRESS: Kind = Kind {
 };
 
 pub(crate) static INGRESS_CLASS: Kind = Kind {
+    validate: validate::ingress_class,
+    validate_update: validate::ingress_class_update,
     default: defaults::ingress_class,
     generation: SPEC,
     columns: rows::INGRESS_CLASS,
@@ -57,6 +69,8 @@ pub(crate) static INGRESS_CLASS: Kind = Kind {
 };
 
 pub(crate) static NETWORK_POLICY: Kind = Kind {
+    validate: validate::network_policy,
+    validate_update: |cx, new, _| validate::network_policy(cx, new),
     default: defaults::network_policy,
     generation: SPEC,
     columns: rows::NETWORK_POLICY,
@@ -72,14 +86,12 @@ pub(crate) static SERVICE_CIDR: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static IP_ADDRESS: Kind = Kind {
-    name: crate::names::any,
-    columns: rows::IP_ADDRESS,
-    row: rows::ip_address,
-    ..PLAIN
-};
+pub(crate) static IP_ADDRESS: Kind =
+    Kind { name: crate::names::any, columns: rows::IP_ADDRESS, row: rows::ip_address, ..PLAIN };
 
 pub(crate) static POD_DISRUPTION_BUDGET: Kind = Kind {
+    validate: validate::disruption_budget,
+    validate_update: |cx, new, _| validate::disruption_budget(cx, new),
     create: no_status,
     update: split,
     generation: SPEC,
@@ -89,6 +101,8 @@ pub(crate) static POD_DISRUPTION_BUDGET: Kind = Kind {
 };
 
 pub(crate) static STORAGE_CLASS: Kind = Kind {
+    validate: validate::storage_class,
+    validate_update: validate::storage_class_update,
     default: defaults::storage_class,
     columns: rows::STORAGE_CLASS,
     row: rows::storage_class,
@@ -123,14 +137,28 @@ pub(crate) static CSI_NODE: Kind = Kind { columns: rows::CSI_NODE, row: rows::cs
 pub(crate) static CSI_STORAGE_CAPACITY: Kind =
     Kind { columns: rows::CSI_STORAGE_CAPACITY, row: rows::csi_storage_capacity, ..PLAIN };
 
-pub(crate) static LEASE: Kind = Kind { columns: rows::LEASE, row: rows::lease, ..PLAIN };
+pub(crate) static LEASE: Kind = Kind {
+    validate: validate::lease,
+    validate_update: |cx, new, _| validate::lease(cx, new),
+    columns: rows::LEASE,
+    row: rows::lease,
+    ..PLAIN
+};
 
 pub(crate) static LEASE_CANDIDATE: Kind =
     Kind { columns: rows::LEASE_CANDIDATE, row: rows::lease_candidate, ..PLAIN };
 
-pub(crate) static RUNTIME_CLASS: Kind = Kind { columns: rows::RUNTIME_CLASS, row: rows::runtime_class, ..PLAIN };
+pub(crate) static RUNTIME_CLASS: Kind = Kind {
+    validate: validate::runtime_class,
+    validate_update: validate::runtime_class_update,
+    columns: rows::RUNTIME_CLASS,
+    row: rows::runtime_class,
+    ..PLAIN
+};
 
 pub(crate) static PRIORITY_CLASS: Kind = Kind {
+    validate: validate::priority_class,
+    validate_update: validate::priority_class_update,
     default: defaults::priority_class,
     generation: Generation::On(&[]),
     columns: rows::PRIORITY_CLASS,
@@ -140,10 +168,18 @@ pub(crate) static PRIORITY_CLASS: Kind = Kind {
 
 pub(crate) static WORKLOAD: Kind = Kind { columns: rows::WORKLOAD, row: rows::name_age, ..PLAIN };
 
-pub(crate) static POD_GROUP: Kind =
-    Kind { create: no_status, update: split_all, columns: rows::POD_GROUP, row: rows::pod_group, ..PLAIN };
+pub(crate) static POD_GROUP: Kind = Kind {
+    default: defaults::pod_group,
+    create: no_status,
+    update: split_all,
+    columns: rows::POD_GROUP,
+    row: rows::pod_group,
+    ..PLAIN
+};
 
 pub(crate) static ENDPOINT_SLICE: Kind = Kind {
+    validate: validate::endpoint_slice,
+    validate_update: validate::endpoint_slice_update,
     default: defaults::endpoint_slice,
     // any change of content or labels counts, other metadata does not
     generation: Generation::By(|new, old| {
@@ -183,8 +219,10 @@ fn update_request(cx: &Context<'_>, object: &mut Object, old: &Object) {
     keep(object, old, "spec");
     match cx.subresource {
         "status" => {
-            let decided = |c: &&Value| c.as_map().is_some_and(|m| matches!(text(m, "type"), "Approved" | "Denied"));
-            let kept: Vec<Value> = old.list_at(&["status", "conditions"]).iter().filter(decided).cloned().collect();
+            let decided =
+                |c: &&Value| c.as_map().is_some_and(|m| matches!(text(m, "type"), "Approved" | "Denied"));
+            let kept: Vec<Value> =
+                old.list_at(&["status", "conditions"]).iter().filter(decided).cloned().collect();
             let new = object.list_at(&["status", "conditions"]).iter().filter(|c| !decided(c)).cloned();
             let all: Vec<Value> = kept.into_iter().chain(new).collect();
             if !all.is_empty() {
@@ -210,7 +248,8 @@ fn stamp_conditions(cx: &Context<'_>, object: &mut Object, old: &Object) {
         if is_zero(condition, "lastTransitionTime") {
             let kind = text(condition, "type").to_owned();
             let before = old.list_at(&["status", "conditions"]).iter().filter_map(Value::as_map);
-            let same = before.filter(|c| text(c, "type") == kind && text(c, "status") == text(condition, "status"));
+            let same =
+                before.filter(|c| text(c, "type") == kind && text(c, "status") == text(condition, "status"));
             let time = same.map(|c| text(c, "lastTransitionTime").to_owned()).find(|t| !t.is_empty());
             condition.insert("lastTransitionTime", time.unwrap_or_else(|| now.clone()));
         }
@@ -227,6 +266,7 @@ pub(crate) static CLUSTER_TRUST_BUNDLE: Kind = Kind {
 };
 
 pub(crate) static POD_CERTIFICATE_REQUEST: Kind = Kind {
+    default: defaults::pod_certificate_request,
     create: no_status,
     update: split_all,
     labels: &["metadata.name", "metadata.namespace", "spec.signerName", "spec.podName", "spec.nodeName"],
@@ -382,7 +422,8 @@ pub(crate) static CUSTOM_RESOURCE_DEFINITION: Kind = Kind {
 /// The storage version is among the stored ones.
 fn stored_version(object: &mut Object) {
     let spec = object.map_at(&["spec"]);
-    let version = spec.and_then(|s| maps(s, "versions").find(|v| flag(v, "storage")).map(|v| text(v, "name").to_owned()));
+    let version = spec
+        .and_then(|s| maps(s, "versions").find(|v| flag(v, "storage")).map(|v| text(v, "name").to_owned()));
     let mut stored = object.list_at(&["status", "storedVersions"]).to_vec();
     if let Some(version) = version
         && !stored.iter().any(|v| v.as_str() == Some(&version))

@@ -39,16 +39,11 @@ pub(crate) const CERTIFICATE_SIGNING_REQUEST: &[Column] = &[
     column("Condition", "string", "", 0),
 ];
 /// ClusterTrustBundle.
-pub(crate) const CLUSTER_TRUST_BUNDLE: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("SignerName", "string", "", 0),
-];
+pub(crate) const CLUSTER_TRUST_BUNDLE: &[Column] =
+    &[column("Name", "string", "name", 0), column("SignerName", "string", "", 0)];
 /// ConfigMap.
-pub(crate) const CONFIG_MAP: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Data", "string", "", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const CONFIG_MAP: &[Column] =
+    &[column("Name", "string", "name", 0), column("Data", "string", "", 0), column("Age", "string", "", 0)];
 /// ControllerRevision.
 pub(crate) const CONTROLLER_REVISION: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -95,10 +90,8 @@ pub(crate) const DEPLOYMENT: &[Column] = &[
     column("Selector", "string", "", 1),
 ];
 /// DeviceClass.
-pub(crate) const DEVICE_CLASS: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const DEVICE_CLASS: &[Column] =
+    &[column("Name", "string", "name", 0), column("Age", "string", "", 0)];
 /// DeviceTaintRule.
 pub(crate) const DEVICE_TAINT_RULE: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -155,10 +148,8 @@ pub(crate) const HORIZONTAL_POD_AUTOSCALER: &[Column] = &[
     column("Age", "string", "", 0),
 ];
 /// IPAddress.
-pub(crate) const IP_ADDRESS: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("ParentRef", "string", "", 0),
-];
+pub(crate) const IP_ADDRESS: &[Column] =
+    &[column("Name", "string", "name", 0), column("ParentRef", "string", "", 0)];
 /// Ingress.
 pub(crate) const INGRESS: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -187,11 +178,8 @@ pub(crate) const JOB: &[Column] = &[
     column("Selector", "string", "", 1),
 ];
 /// Lease.
-pub(crate) const LEASE: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Holder", "string", "", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const LEASE: &[Column] =
+    &[column("Name", "string", "name", 0), column("Holder", "string", "", 0), column("Age", "string", "", 0)];
 /// LeaseCandidate.
 pub(crate) const LEASE_CANDIDATE: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -221,11 +209,8 @@ pub(crate) const MUTATING_WEBHOOK_CONFIGURATION: &[Column] = &[
     column("Age", "string", "", 0),
 ];
 /// Namespace.
-pub(crate) const NAMESPACE: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Status", "string", "", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const NAMESPACE: &[Column] =
+    &[column("Name", "string", "name", 0), column("Status", "string", "", 0), column("Age", "string", "", 0)];
 /// NetworkPolicy.
 pub(crate) const NETWORK_POLICY: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -357,16 +342,11 @@ pub(crate) const REPLICATION_CONTROLLER: &[Column] = &[
     column("Selector", "string", "", 1),
 ];
 /// ResourceClaim.
-pub(crate) const RESOURCE_CLAIM: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("State", "string", "", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const RESOURCE_CLAIM: &[Column] =
+    &[column("Name", "string", "name", 0), column("State", "string", "", 0), column("Age", "string", "", 0)];
 /// ResourceClaimTemplate.
-pub(crate) const RESOURCE_CLAIM_TEMPLATE: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const RESOURCE_CLAIM_TEMPLATE: &[Column] =
+    &[column("Name", "string", "name", 0), column("Age", "string", "", 0)];
 /// ResourceQuota.
 pub(crate) const RESOURCE_QUOTA: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -415,16 +395,11 @@ pub(crate) const SERVICE: &[Column] = &[
     column("Selector", "string", "", 1),
 ];
 /// ServiceAccount.
-pub(crate) const SERVICE_ACCOUNT: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const SERVICE_ACCOUNT: &[Column] =
+    &[column("Name", "string", "name", 0), column("Age", "string", "", 0)];
 /// ServiceCIDR.
-pub(crate) const SERVICE_CIDR: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("CIDRs", "string", "", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const SERVICE_CIDR: &[Column] =
+    &[column("Name", "string", "name", 0), column("CIDRs", "string", "", 0), column("Age", "string", "", 0)];
 /// StatefulSet.
 pub(crate) const STATEFUL_SET: &[Column] = &[
     column("Name", "string", "name", 0),
@@ -491,7 +466,4 @@ pub(crate) const VOLUME_ATTRIBUTES_CLASS: &[Column] = &[
     column("Age", "string", "", 0),
 ];
 /// Workload.
-pub(crate) const WORKLOAD: &[Column] = &[
-    column("Name", "string", "name", 0),
-    column("Age", "string", "", 0),
-];
+pub(crate) const WORKLOAD: &[Column] = &[column("Name", "string", "name", 0), column("Age", "string", "", 0)];

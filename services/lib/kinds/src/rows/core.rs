@@ -32,10 +32,11 @@ pub(crate) fn endpoints(root: &Map) -> Row {
     let (mut shown, mut count, mut any) = (Vec::new(), 0, false);
     for subset in structs(root, &["subsets"]) {
         any = true;
-        let ports: Vec<Option<i64>> = match structs(subset, &["ports"]).map(|p| int(p, "port")).collect::<Vec<_>>() {
-            ports if ports.is_empty() => vec![None],
-            ports => ports.into_iter().map(|p| Some(p.unwrap_or(0))).collect(),
-        };
+        let ports: Vec<Option<i64>> =
+            match structs(subset, &["ports"]).map(|p| int(p, "port")).collect::<Vec<_>>() {
+                ports if ports.is_empty() => vec![None],
+                ports => ports.into_iter().map(|p| Some(p.unwrap_or(0))).collect(),
+            };
         for port in ports {
             for address in structs(subset, &["addresses"]) {
                 count += 1;
@@ -99,11 +100,12 @@ pub(crate) fn event(root: &Map) -> Row {
 }
 
 pub(crate) fn node(root: &Map) -> Row {
-    let mut status = match structs(root, &["status", "conditions"]).filter(|c| text(c, "type") == "Ready").last() {
-        None => "Unknown".to_owned(),
-        Some(c) if text(c, "status") == "True" => "Ready".to_owned(),
-        Some(_) => "NotReady".to_owned(),
-    };
+    let mut status =
+        match structs(root, &["status", "conditions"]).filter(|c| text(c, "type") == "Ready").last() {
+            None => "Unknown".to_owned(),
+            Some(c) if text(c, "status") == "True" => "Ready".to_owned(),
+            Some(_) => "NotReady".to_owned(),
+        };
     if map(root, "spec").is_some_and(|s| flag(s, "unschedulable")) {
         status.push_str(",SchedulingDisabled");
     }
@@ -164,7 +166,9 @@ fn storage(amounts: Option<&Map>) -> Cell {
 
 fn unset<'a>(root: &'a Map, path: &[&str]) -> &'a str {
     let Some((last, parents)) = path.split_last() else { return "" };
-    map_at(root, parents).filter(|m| m.get(last).is_some_and(|v| !v.is_null())).map_or("<unset>", |m| text(m, last))
+    map_at(root, parents)
+        .filter(|m| m.get(last).is_some_and(|v| !v.is_null()))
+        .map_or("<unset>", |m| text(m, last))
 }
 
 fn class(root: &Map) -> &str {

@@ -7,8 +7,8 @@ mod columns;
 mod core;
 mod network;
 mod others;
-mod policy;
 mod pods;
+mod policy;
 mod workloads;
 
 use schema::{Map, Value};
@@ -94,8 +94,11 @@ fn containers(spec: Option<&Map>) -> [Cell; 2] {
 
 /// Labels as `a=1,b=2`; `<none>` for none.
 fn labels(map: Option<&Map>) -> Cell {
-    let mut pairs: Vec<String> =
-        map.into_iter().flat_map(|m| m.iter()).map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or(""))).collect();
+    let mut pairs: Vec<String> = map
+        .into_iter()
+        .flat_map(|m| m.iter())
+        .map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or("")))
+        .collect();
     pairs.sort_unstable();
     or(&pairs.join(","), "<none>")
 }

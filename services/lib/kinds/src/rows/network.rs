@@ -60,8 +60,8 @@ pub(crate) fn endpoint_slice(root: &Map) -> Row {
         None if is_nil(p, "name") => "*".to_owned(),
         None => text(p, "name").to_owned(),
     });
-    let addresses =
-        structs(root, &["endpoints"]).flat_map(|e| texts(e, "addresses").map(str::to_owned).collect::<Vec<_>>());
+    let addresses = structs(root, &["endpoints"])
+        .flat_map(|e| texts(e, "addresses").map(str::to_owned).collect::<Vec<_>>());
     cells([
         name(root),
         string(at(root, &["addressType"])),
@@ -101,7 +101,8 @@ pub(crate) fn ingress(root: &Map) -> Row {
 }
 
 pub(crate) fn ingress_class(root: &Map) -> Row {
-    let default = at(root, &["metadata", "annotations", "ingressclass.kubernetes.io/is-default-class"]) == "true";
+    let default =
+        at(root, &["metadata", "annotations", "ingressclass.kubernetes.io/is-default-class"]) == "true";
     let parameters = map_at(root, &["spec", "parameters"]).map_or("<none>".to_owned(), |p| {
         let group = if is_nil(p, "apiGroup") { String::new() } else { format!(".{}", text(p, "apiGroup")) };
         format!("{}{group}/{}", text(p, "kind"), text(p, "name"))
@@ -135,5 +136,6 @@ pub(crate) fn ip_address(root: &Map) -> Row {
         parts.push(text(p, "name").to_owned());
         parts.join("/")
     });
-    cells([name(root), string(parent), age(root)])
+    // upstream gives one cell more than there are columns
+    cells([name(root), string(parent)])
 }

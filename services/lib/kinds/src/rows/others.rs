@@ -4,7 +4,8 @@ use meta::Quantity;
 use schema::{Map, Value};
 
 use super::{
-    Row, age, at, boolean_or, cells, deleted, items, name, number, number_or, or, since, string, structs, three,
+    Row, age, at, boolean_or, cells, deleted, items, name, number, number_or, or, since, string, structs,
+    three,
 };
 use crate::Cell;
 use crate::tree::{int, is_nil, map, map_at, text, texts};
@@ -154,7 +155,11 @@ fn metric_text(metric: &Map, status: Option<&Map>) -> String {
         return match average {
             Some(wanted) => format!("{name}: {}/{wanted}", seen(amount(current, "averageValue"))),
             None => {
-                format!("{name}: {}/{}", seen(percent(current)), percent(target).unwrap_or("<auto>".to_owned()))
+                format!(
+                    "{name}: {}/{}",
+                    seen(percent(current)),
+                    percent(target).unwrap_or("<auto>".to_owned())
+                )
             }
         };
     }
@@ -229,14 +234,17 @@ pub(crate) fn storage_version_migration(root: &Map) -> Row {
         group => format!("{resource}.{group}"),
     };
     let state = structs(root, &["status", "conditions"])
-        .filter(|c| text(c, "status") == "True" && matches!(text(c, "type"), "Running" | "Failed" | "Succeeded"))
+        .filter(|c| {
+            text(c, "status") == "True" && matches!(text(c, "type"), "Running" | "Failed" | "Succeeded")
+        })
         .last();
     cells([name(root), string(resource), string(state.map_or("Unknown", |c| text(c, "type")))])
 }
 
 pub(crate) fn pod_group(root: &Map) -> Row {
     let gang = map_at(root, &["spec", "schedulingPolicy", "gang"]).is_some();
-    let condition = |kind: &str| structs(root, &["status", "conditions"]).filter(|c| text(c, "type") == kind).last();
+    let condition =
+        |kind: &str| structs(root, &["status", "conditions"]).filter(|c| text(c, "type") == kind).last();
     let status = match (condition("DisruptionTarget"), condition("PodGroupScheduled")) {
         (Some(c), _) => text(c, "reason"),
         (None, Some(c)) if text(c, "status") == "True" => "Scheduled",
@@ -245,5 +253,11 @@ pub(crate) fn pod_group(root: &Map) -> Row {
     };
     let workload = map_at(root, &["spec", "podGroupTemplateRef"])
         .map_or("<none>", |r| at(r, &["workload", "workloadName"]));
-    cells([name(root), string(if gang { "Gang" } else { "Basic" }), string(workload), string(status), age(root)])
+    cells([
+        name(root),
+        string(if gang { "Gang" } else { "Basic" }),
+        string(workload),
+        string(status),
+        age(root),
+    ])
 }

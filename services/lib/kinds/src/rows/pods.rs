@@ -75,7 +75,8 @@ fn condition(root: &Map, kind: &str) -> bool {
 }
 
 fn readiness_gates(root: &Map) -> Cell {
-    let gates: Vec<&str> = structs(root, &["spec", "readinessGates"]).map(|g| text(g, "conditionType")).collect();
+    let gates: Vec<&str> =
+        structs(root, &["spec", "readinessGates"]).map(|g| text(g, "conditionType")).collect();
     if gates.is_empty() {
         return string("<none>");
     }

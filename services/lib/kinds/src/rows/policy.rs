@@ -2,7 +2,9 @@
 
 use schema::Map;
 
-use super::{Row, age, at, cells, items, labels, name, number, number_or, or, selector_text, string, structs};
+use super::{
+    Row, age, at, cells, items, labels, name, number, number_or, or, selector_text, string, structs,
+};
 use crate::Cell;
 use crate::tree::{is_nil, map, map_at, text};
 
@@ -80,7 +82,9 @@ fn policy(root: &Map, what: &str) -> Row {
     cells([
         name(root),
         Cell::Int(items(root, &["spec", what]).len() as i64),
-        string(param.map_or("<unset>".to_owned(), |p| format!("{}/{}", text(p, "apiVersion"), text(p, "kind")))),
+        string(
+            param.map_or("<unset>".to_owned(), |p| format!("{}/{}", text(p, "apiVersion"), text(p, "kind"))),
+        ),
         age(root),
     ])
 }
@@ -121,9 +125,8 @@ pub(crate) fn flow_schema(root: &Map) -> Row {
 pub(crate) fn priority_level(root: &Map) -> Row {
     let limited = map_at(root, &["spec", "limited"]);
     let queuing = limited.and_then(|l| map_at(l, &["limitResponse", "queuing"]));
-    let show = |owner: Option<&Map>, key: &str| {
-        owner.map_or(string("<none>"), |o| Cell::Int(number(o, &[key])))
-    };
+    let show =
+        |owner: Option<&Map>, key: &str| owner.map_or(string("<none>"), |o| Cell::Int(number(o, &[key])));
     cells([
         name(root),
         string(at(root, &["spec", "type"])),

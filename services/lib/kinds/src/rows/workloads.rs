@@ -3,8 +3,8 @@
 use schema::Map;
 
 use super::{
-    Row, age, at, boolean_or, cells, containers, deleted, items, labels, name, number, number_or, or, selector,
-    selector_text, since, string, structs,
+    Row, age, at, boolean_or, cells, containers, deleted, items, labels, name, number, number_or, or,
+    selector, selector_text, since, string, structs,
 };
 use crate::Cell;
 use crate::core::replicas;
@@ -26,7 +26,7 @@ pub(crate) fn deployment(root: &Map) -> Row {
         age(root),
         names,
         images,
-        string(selector_text(spec.and_then(|s| map(s, "selector")))),
+        string(selector_text(spec.and_then(|s| map(s, "selector"))).replace("<error>", "<invalid>")),
     ])
 }
 
@@ -76,7 +76,8 @@ pub(crate) fn daemon_set(root: &Map) -> Row {
 
 fn job_status(root: &Map) -> &'static str {
     let has = |kind: &str| {
-        structs(root, &["status", "conditions"]).any(|c| text(c, "type") == kind && text(c, "status") == "True")
+        structs(root, &["status", "conditions"])
+            .any(|c| text(c, "type") == kind && text(c, "status") == "True")
     };
     match () {
         () if has("Complete") => "Complete",
@@ -100,11 +101,12 @@ fn job_duration(root: &Map) -> Cell {
 
 pub(crate) fn job(root: &Map) -> Row {
     let done = number(root, &["status", "succeeded"]);
-    let completions = match (number_or(root, &["spec", "completions"]), number(root, &["spec", "parallelism"])) {
-        (Some(wanted), _) => format!("{done}/{wanted}"),
-        (None, many) if many > 1 => format!("{done}/1 of {many}"),
-        _ => format!("{done}/1"),
-    };
+    let completions =
+        match (number_or(root, &["spec", "completions"]), number(root, &["spec", "parallelism"])) {
+            (Some(wanted), _) => format!("{done}/{wanted}"),
+            (None, many) if many > 1 => format!("{done}/1 of {many}"),
+            _ => format!("{done}/1"),
+        };
     let [names, images] = containers(pod_spec(root));
     cells([
         name(root),
@@ -123,7 +125,8 @@ pub(crate) fn cron_job(root: &Map) -> Row {
         "" => string("<none>"),
         _ => since(root, &["status", "lastScheduleTime"]),
     };
-    let zone = map(root, "spec").filter(|s| s.contains_key("timeZone")).map_or("<none>", |s| text(s, "timeZone"));
+    let zone =
+        map(root, "spec").filter(|s| s.contains_key("timeZone")).map_or("<none>", |s| text(s, "timeZone"));
     let suspend = match boolean_or(root, &["spec", "suspend"]) {
         Some(true) => "True",
         Some(false) => "False",

@@ -29,8 +29,9 @@ impl FieldSelector {
         parts.sort_unstable();
         let mut terms = Vec::new();
         for part in parts.into_iter().filter(|p| !p.is_empty()) {
-            let (field, equal, value) = split_term(part)
-                .ok_or_else(|| SelectorError(format!("invalid selector: '{text}'; can't understand '{part}'")))?;
+            let (field, equal, value) = split_term(part).ok_or_else(|| {
+                SelectorError(format!("invalid selector: '{text}'; can't understand '{part}'"))
+            })?;
             terms.push(FieldTerm { field: field.to_owned(), value: unescape(value)?, equal });
         }
         Ok(Self { terms })
@@ -81,7 +82,8 @@ fn split_terms(text: &str) -> Vec<&str> {
 }
 
 fn split_term(term: &str) -> Option<(&str, bool, &str)> {
-    let at = term.char_indices().find(|(i, _)| term[*i..].starts_with('=') || term[*i..].starts_with("!="))?.0;
+    let at =
+        term.char_indices().find(|(i, _)| term[*i..].starts_with('=') || term[*i..].starts_with("!="))?.0;
     let (field, rest) = term.split_at(at);
     if let Some(value) = rest.strip_prefix("!=") {
         return Some((field, false, value));

@@ -96,7 +96,9 @@ impl Requirement {
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         let value = label(&self.key);
         match (self.operator, value) {
-            (Operator::In | Operator::Equals | Operator::DoubleEquals, v) => v.is_some_and(|v| self.values.contains(v)),
+            (Operator::In | Operator::Equals | Operator::DoubleEquals, v) => {
+                v.is_some_and(|v| self.values.contains(v))
+            }
             (Operator::NotIn | Operator::NotEquals, v) => v.is_none_or(|v| !self.values.contains(v)),
             (Operator::Exists, v) => v.is_some(),
             (Operator::DoesNotExist, v) => v.is_none(),
@@ -175,7 +177,8 @@ impl LabelSelector {
             requirements.push(Requirement::new(k, Operator::Equals, value)?);
         }
         for e in selector["matchExpressions"].as_array().into_iter().flatten() {
-            let values = e["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned));
+            let values =
+                e["values"].as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned));
             let name = e["operator"].as_str().unwrap_or_default();
             requirements.push(Requirement::new(
                 e["key"].as_str().unwrap_or_default(),
@@ -256,11 +259,20 @@ mod tests {
 
     #[test]
     fn matching() {
-        let labels = |k: &str| [("app", "web"), ("n", "5")].into_iter().find(|(a, _)| *a == k).map(|(_, v)| v);
+        let labels =
+            |k: &str| [("app", "web"), ("n", "5")].into_iter().find(|(a, _)| *a == k).map(|(_, v)| v);
         for (text, expected) in [
-            ("app=web", true), ("app!=web", false), ("tier!=x", true), ("app in (a,web)", true),
-            ("app notin (web)", false), ("!tier", true), ("tier", false), ("n>4", true), ("n<5", false),
-            ("app>1", false), ("", true),
+            ("app=web", true),
+            ("app!=web", false),
+            ("tier!=x", true),
+            ("app in (a,web)", true),
+            ("app notin (web)", false),
+            ("!tier", true),
+            ("tier", false),
+            ("n>4", true),
+            ("n<5", false),
+            ("app>1", false),
+            ("", true),
         ] {
             assert_eq!(LabelSelector::parse(text).unwrap().matches(labels), expected, "{text}");
         }

@@ -49,7 +49,9 @@ fn scan(text: &str) -> Vec<(Token, String)> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start_matches(blank);
     while let Some(c) = rest.chars().next().filter(|c| *c != '\0') {
-        let end = if special(c) { symbol_end(rest) } else {
+        let end = if special(c) {
+            symbol_end(rest)
+        } else {
             rest.find(|c| special(c) || blank(c) || c == '\0').unwrap_or(rest.len())
         };
         let (word, after) = rest.split_at(end);

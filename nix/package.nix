@@ -1,0 +1,42 @@
+{
+  lib,
+  rustPlatform,
+  pkg-config,
+  systemd,
+}:
+rustPlatform.buildRustPackage {
+  pname = "k3s-rs";
+  version = (lib.importTOML ../Cargo.toml).workspace.package.version;
+
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../services
+      ../tests
+      ../units
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+  buildType = "dist";
+  nativeBuildInputs = [ pkg-config ];
+  buildInputs = [ systemd ];
+  # whole nodes need root and namespaces: they are tested by nixos-tests and by xtask
+  doCheck = false;
+
+  postInstall = ''
+    rm -f $out/bin/xtask
+    install -Dm644 -t $out/lib/systemd/system units/*.service units/*.socket units/*.target
+    install -Dm644 -t $out/lib/sysusers.d units/sysusers.d/*
+    install -Dm644 -t $out/lib/tmpfiles.d units/tmpfiles.d/*
+    install -Dm644 -t $out/share/dbus-1/system.d units/dbus-1/system.d/*
+    substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/bin/ $out/bin/
+  '';
+
+  meta = {
+    description = "A small Kubernetes as a systemd-native service suite";
+    license = lib.licenses.asl20;
+    platforms = lib.platforms.linux;
+  };
+}

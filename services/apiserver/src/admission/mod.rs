@@ -1,0 +1,142 @@
+//! Admission: what may change or refuse a write before it is stored. One file per plugin.
+
+pub mod default_toleration_seconds;
+pub mod namespace_lifecycle;
+pub mod priority;
+pub mod runtime_class;
+pub mod service_account;
+pub mod storage;
+pub mod taint_nodes;
+
+use std::sync::Arc;
+
+use kinds::Operation as Write;
+use meta::GroupResource;
+use schema::Object;
+
+use crate::auth::{BoxFuture, User};
+use crate::errors::Result;
+use crate::registry::Endpoint;
+use crate::server::Server;
+
+/// What is being done, as admission sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A new object, or a subresource that is created (binding, eviction).
+    Create,
+    /// A changed object.
+    Update,
+    /// A deletion.
+    Delete,
+    /// exec, attach, portforward, proxy.
+    Connect,
+}
+
+impl From<Write> for Operation {
+    fn from(write: Write) -> Self {
+        match write {
+            Write::Create => Operation::Create,
+            Write::Update => Operation::Update,
+        }
+    }
+}
+
+/// A request under admission.
+pub struct Request<'a> {
+    /// The server, for looking at other objects.
+    pub server: &'a Arc<Server>,
+    /// What is written to.
+    pub endpoint: &'a Endpoint,
+    /// The subresource, empty for none.
+    pub subresource: &'a str,
+    /// What is being done.
+    pub operation: Operation,
+    /// Who asks.
+    pub user: &'a User,
+    /// The namespace, empty for cluster scope.
+    pub namespace: &'a str,
+    /// The name, empty while it is not known.
+    pub name: &'a str,
+    /// The object before.
+    pub old: Option<&'a Object>,
+    /// Nothing will be persisted.
+    pub dry_run: bool,
+    /// The time of the request.
+    pub now: jiff::Timestamp,
+}
+
+impl Request<'_> {
+    /// The resource by group and plural.
+    pub fn resource(&self) -> GroupResource {
+        self.endpoint.group_resource()
+    }
+
+    /// Whether it is about this resource (plural in group), and no subresource of it.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.subresource.is_empty() && self.endpoint.is(group, plural)
+    }
+}
+
+/// One plugin. Both phases do nothing unless said otherwise.
+pub trait Admission: Send + Sync {
+    /// Its name, as in upstream's lists.
+    fn name(&self) -> &'static str;
+
+    /// Whether it wants to see the request at all; cheap.
+    fn handles(&self, request: &Request<'_>) -> bool;
+
+    /// Changes the object (in its storage version), or refuses.
+    fn mutate<'a>(&'a self, _request: &'a Request<'a>, _object: &'a mut Object) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Refuses, or not. `object` is `None` for deletions and connections.
+    fn validate<'a>(
+        &'a self,
+        _request: &'a Request<'a>,
+        _object: Option<&'a Object>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// All plugins in upstream's order.
+pub struct Chain(Vec<Box<dyn Admission>>);
+
+impl Chain {
+    /// The plugins that are on by default, in upstream's order.
+    pub fn standard() -> Self {
+        Self(vec![
+            Box::new(namespace_lifecycle::NamespaceLifecycle),
+            Box::new(service_account::ServiceAccount),
+            Box::new(taint_nodes::TaintNodesByCondition),
+            Box::new(priority::Priority),
+            Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+            Box::new(storage::DefaultStorageClass),
+            Box::new(storage::StorageObjectInUseProtection),
+            Box::new(runtime_class::RuntimeClass),
+            Box::new(storage::DefaultIngressClass),
+        ])
+    }
+
+    /// A chain of plugins.
+    pub fn new(plugins: Vec<Box<dyn Admission>>) -> Self {
+        Self(plugins)
+    }
+
+    /// The mutating phase.
+    pub async fn mutate(&self, request: &Request<'_>, object: &mut Object) -> Result<()> {
+        for plugin in self.0.iter().filter(|p| p.handles(request)) {
+            plugin.mutate(request, object).await?;
+        }
+        Ok(())
+    }
+
+    /// The validating phase.
+    pub async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<()> {
+        for plugin in self.0.iter().filter(|p| p.handles(request)) {
+            plugin.validate(request, object).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! The chain every request goes through: request info, authentication, impersonation, authorization, then a verb
+//! or an endpoint of its own, then the headers every answer carries.
+//!
+//! # Upstream
+//! `k8s.io/apiserver/pkg/server/config.go` `DefaultBuildHandlerChain`
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use web::{Body, Peer};
+
+use super::response;
+use crate::auth::{Attributes, Credentials, Decision, User, impersonate, refusal};
+use crate::encode;
+use crate::endpoints;
+use crate::errors::{self, Result};
+use crate::request::RequestInfo;
+use crate::request::info::query_pairs;
+use crate::server::Server;
+use crate::sub;
+use crate::verbs::Call;
+
+/// The largest body of a request.
+const MAX_BODY: usize = 3 << 20;
+/// The longest a request that is not long running may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Answers one request.
+pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
+    let started = std::time::Instant::now();
+    let info = RequestInfo::read(request.method(), request.uri());
+    let accept = text(request.headers(), "accept").to_owned();
+    let audit = request.headers().get("audit-id").cloned();
+    let label = (info.verb, info.group.clone(), info.version.clone(), info.resource.clone(), info.subresource.clone());
+    let answered = bounded(&server, request, &peer, info).await;
+    let mut response = answered.unwrap_or_else(|error| response::of_error(&error, &accept));
+    let headers = response.headers_mut();
+    let id = audit.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
+    if let Some(id) = id {
+        headers.insert("audit-id", id);
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    server.metrics.request(&label, response.status().as_u16(), started.elapsed());
+    response
+}
+
+fn text<'a>(headers: &'a http::HeaderMap, name: &str) -> &'a str {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+}
+
+/// How long a request may take: the client may ask for less than the server's own limit.
+fn limit(info: &RequestInfo, uri: &http::Uri) -> Option<Duration> {
+    if info.long_running() {
+        return None;
+    }
+    let query = query_pairs(uri.query());
+    let asked = query.iter().find(|(k, _)| k == "timeout").map(|(_, v)| v.as_str());
+    let asked = asked.and_then(crate::settings::parse_duration).filter(|d| !d.is_zero());
+    Some(asked.map_or(TIMEOUT, |d| d.min(TIMEOUT)))
+}
+
+async fn bounded(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    peer: &Arc<Peer>,
+    info: RequestInfo,
+) -> Result<Response<Body>> {
+    let limit = limit(&info, request.uri());
+    let work = Box::pin(chain(server, request, peer, info));
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            let seconds = limit.as_secs();
+            Err(errors::timeout(&format!("request did not complete within requested timeout - {seconds}s")))
+        }),
+    }
+}
+
+async fn chain(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    peer: &Arc<Peer>,
+    info: RequestInfo,
+) -> Result<Response<Body>> {
+    let credentials = Credentials { headers: request.headers(), path: &info.path, peer };
+    let user = match server.authenticator.authenticate(&credentials).await? {
+        Some(user) => user,
+        None if server.settings.anonymous_auth => User::anonymous(),
+        None => return Err(errors::unauthorized()),
+    };
+    let acting = impersonate::impersonate(request.headers(), &user, &*server.authorizer).await?;
+    let user = acting.unwrap_or(user);
+    authorize(server, &info, &user, request.uri()).await?;
+    if !info.is_resource {
+        return endpoints::answer(server, &info, &user, request).await;
+    }
+    resource(server, info, user, request).await
+}
+
+async fn authorize(server: &Arc<Server>, info: &RequestInfo, user: &User, uri: &http::Uri) -> Result<()> {
+    let name = info.effective_name(uri);
+    let query = query_pairs(uri.query());
+    let value = |key: &str| query.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+    let attributes = Attributes {
+        user,
+        info,
+        name: &name,
+        field_selector: value("fieldSelector"),
+        label_selector: value("labelSelector"),
+    };
+    let reason = match server.authorizer.authorize(&attributes).await {
+        Decision::Allow => return Ok(()),
+        Decision::Deny(reason) | Decision::NoOpinion(reason) => reason,
+    };
+    let mut why = refusal(&attributes);
+    if !reason.is_empty() {
+        why = format!("{why}: {reason}");
+    }
+    let resource = meta::GroupResource { group: info.group.clone(), resource: info.resource.clone() };
+    Err(errors::forbidden(&resource, &name, &why))
+}
+
+async fn read_body(request: Request<Incoming>) -> Result<Bytes> {
+    let limited = Limited::new(request.into_body(), MAX_BODY);
+    match limited.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(errors::too_large(format!("limit is {MAX_BODY}")))
+        }
+        Err(error) => Err(errors::bad_request(error.to_string())),
+    }
+}
+
+async fn resource(
+    server: &Arc<Server>,
+    info: RequestInfo,
+    user: User,
+    request: Request<Incoming>,
+) -> Result<Response<Body>> {
+    let registry = server.registry();
+    let group_version = match info.group.as_str() {
+        "" => info.version.clone(),
+        group => format!("{group}/{}", info.version),
+    };
+    if sub::is_virtual(&info) {
+        return sub::answer_virtual(server, info, user, request).await;
+    }
+    let Some(endpoint) = registry.find(&info.group, &info.version, &info.resource).cloned() else {
+        if registry.has_version(&group_version) {
+            return Err(errors::unknown_resource());
+        }
+        return Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n"));
+    };
+    if sub::is_connect(&info) {
+        return sub::connect::run(server, endpoint, info, user, request).await;
+    }
+    let query = request.uri().query().map(str::to_owned);
+    let headers = request.headers().clone();
+    let body = match info.verb {
+        "get" | "list" | "watch" => Bytes::new(),
+        _ => read_body(request).await?,
+    };
+    let call = Call {
+        server: server.clone(),
+        endpoint,
+        info,
+        user,
+        query,
+        headers,
+        body,
+        now: jiff::Timestamp::now(),
+        warnings: Mutex::default(),
+    };
+    let answer = call.run().await;
+    let mut response = match answer.and_then(|answer| encode::respond(&call, answer)) {
+        Ok(response) => response,
+        Err(error) => response::of_error(&error, call.header("accept")),
+    };
+    let warnings = call.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    response::add_warnings(response.headers_mut(), &warnings);
+    drop(warnings);
+    Ok(response)
+}

@@ -1,0 +1,4 @@
+//! HTTP: the request chain, and responses.
+
+pub mod chain;
+pub mod response;

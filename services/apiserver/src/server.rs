@@ -1,0 +1,101 @@
+//! The server: what every request needs, in one place.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use schema::Object;
+
+use crate::admission::Chain;
+use crate::auth::{Authenticator, Authorizer};
+use crate::endpoints::health::Health;
+use crate::endpoints::metrics::Metrics;
+use crate::errors::{self, Result};
+use crate::registry::{Endpoint, Registry};
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::store::cache::ResourceCache;
+use crate::store::entry::Entry;
+
+/// Everything a request needs.
+pub struct Server {
+    /// The configuration.
+    pub settings: Settings,
+    /// Storage and cache.
+    pub store: Arc<Store>,
+    /// Who asks.
+    pub authenticator: Box<dyn Authenticator>,
+    /// Who may.
+    pub authorizer: Box<dyn Authorizer>,
+    /// What is let in.
+    pub admission: Chain,
+    /// Readiness.
+    pub health: Health,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Service account keys.
+    pub tokens: crate::auth::tokens::Tokens,
+    /// Judges tokens for reviews.
+    pub token_authenticator: Option<Arc<crate::auth::tokens::TokenAuthenticator>>,
+    /// Roles and bindings.
+    pub policy: crate::auth::rbac::SharedPolicy,
+    /// The way to kubelets.
+    pub kubelets: crate::sub::connect::Kubelets,
+    /// Discovery and OpenAPI.
+    pub documents: crate::endpoints::documents::Documents,
+    /// What is served; swapped whole.
+    pub registry: RwLock<Arc<Registry>>,
+}
+
+impl Server {
+    /// The present snapshot of what is served.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Swaps the snapshot.
+    pub fn set_registry(&self, registry: Registry) {
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+    }
+
+    /// What serves a resource in its preferred version; built-in ones are always there.
+    pub fn endpoint(&self, group: &str, plural: &str) -> Result<Arc<Endpoint>> {
+        let registry = self.registry();
+        let found = registry.find_any(group, plural).cloned();
+        found.ok_or_else(|| errors::internal(format!("resource {plural} of group {group:?} is not served")))
+    }
+
+    /// The cache of a resource.
+    pub fn cache_of(&self, group: &str, plural: &str) -> Result<Arc<ResourceCache>> {
+        Ok(self.store.cache.add(&self.endpoint(group, plural)?.resource))
+    }
+
+    /// An object from the cache: for admission and lookups that bear a moment's delay.
+    pub fn peek(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>> {
+        let cache = self.cache_of(group, plural)?;
+        let entry = cache.get(&cache.resource.key(namespace, name));
+        entry.map(|e| cache.resource.decode(&e)).transpose().map_err(errors::internal)
+    }
+
+    /// An object as the store has it now.
+    pub async fn read(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>> {
+        let cache = self.cache_of(group, plural)?;
+        let entry = self.store.get_stored(&cache, &cache.resource.key(namespace, name), 0).await?;
+        entry.map(|e| cache.resource.decode(&e)).transpose().map_err(errors::internal)
+    }
+
+    /// All objects of a resource in a namespace (empty: everywhere), from the cache.
+    pub fn peek_all(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Arc<Entry>>> {
+        let cache = self.cache_of(group, plural)?;
+        let prefix = cache.resource.list_prefix(namespace);
+        let snapshot = cache.snapshot(self.store.cache.revision());
+        let from = Arc::<str>::from(prefix.as_str());
+        let found = snapshot.objects.range(from..).take_while(|(k, _)| k.starts_with(prefix.as_str()));
+        Ok(found.map(|(_, e)| e.clone()).collect())
+    }
+
+    /// All objects of a resource in a namespace, decoded.
+    pub fn peek_objects(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Object>> {
+        let endpoint = self.endpoint(group, plural)?;
+        let entries = self.peek_all(group, plural, namespace)?;
+        entries.iter().map(|e| endpoint.resource.decode(e).map_err(errors::internal)).collect()
+    }
+}

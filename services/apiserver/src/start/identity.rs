@@ -1,0 +1,45 @@
+//! The Lease by which other parts know this server.
+//!
+//! # Upstream
+//! `k8s.io/apiserver/pkg/server/options`, `pkg/controlplane/apiserver/server.go`
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::errors::Result;
+use crate::server::Server;
+
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, host.trim().as_bytes());
+    let letters = digest.as_ref().iter().take(16);
+    let encoded: String = letters.map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b % 32)])).collect();
+    format!("apiserver-{encoded}")
+}
+
+/// Creates or renews the Lease.
+pub(super) async fn renew(server: Arc<Server>) -> Result<()> {
+    let name = identity();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
+    let lease = json!({
+        "metadata": {
+            "name": name,
+            "namespace": "kube-system",
+            "labels": {
+                "apiserver.kubernetes.io/identity": "kube-apiserver",
+                "kubernetes.io/hostname": host.trim(),
+            },
+        },
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 3600, "renewTime": now},
+    });
+    let group = "coordination.k8s.io";
+    if super::ensure(&server, group, "leases", &lease).await? {
+        return Ok(());
+    }
+    super::edit(&server, (group, "leases"), ("kube-system", &name), "", move |object| {
+        object.set(&["spec", "renewTime"], now.as_str());
+    })
+    .await
+}

@@ -1,0 +1,154 @@
+//! What the API server itself puts into a cluster, and keeps there.
+
+mod authentication;
+mod identity;
+mod kubernetes_service;
+mod namespaces;
+mod priority_classes;
+mod rbac;
+mod service_cidr;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use schema::Object;
+use serde_json::Value;
+
+use crate::auth::User;
+use crate::errors::{self, Result};
+use crate::request::RequestInfo;
+use crate::request::accept::Media;
+use crate::request::options::WriteOptions;
+use crate::server::Server;
+use crate::verbs::Call;
+use crate::verbs::create::{Created, create};
+use crate::verbs::update::change;
+use crate::verbs::write::{Computed, Managed, Source};
+
+/// Between attempts, and between rounds of what is kept up.
+const RETRY: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_secs(10);
+
+/// A request of the server to itself.
+fn call(server: &Arc<Server>, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Call> {
+    let endpoint = server.endpoint(group, plural)?;
+    let info = RequestInfo {
+        is_resource: true,
+        verb: "create",
+        group: group.into(),
+        version: endpoint.face.gvk.version.clone(),
+        namespace: namespace.into(),
+        resource: plural.into(),
+        name: name.into(),
+        ..RequestInfo::default()
+    };
+    Ok(Call {
+        server: server.clone(),
+        endpoint,
+        info,
+        user: User::server(),
+        query: None,
+        headers: HeaderMap::new(),
+        body: Bytes::new(),
+        now: jiff::Timestamp::now(),
+        warnings: Mutex::default(),
+    })
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { field_manager: "kube-apiserver".into(), ..WriteOptions::default() }
+}
+
+/// Stores an object unless it is there; `true` when it was stored.
+async fn ensure(server: &Arc<Server>, group: &str, plural: &str, object: &Value) -> Result<bool> {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or("");
+    let (namespace, name) = (text("namespace"), text("name"));
+    let call = call(server, group, plural, namespace, name)?;
+    let cache = call.cache();
+    if server.store.get_stored(&cache, &call.key(), 0).await?.is_some() {
+        return Ok(false);
+    }
+    let decoded = call.endpoint.schema.decode(Media::Json, object.to_string().as_bytes());
+    let mut tree = decoded.map_err(errors::internal)?.object;
+    call.endpoint.stamp(&mut tree);
+    call.endpoint.default(&mut tree);
+    match create(&call, tree, &options(), Managed::Update).await {
+        Ok(Created::Stored(_) | Created::Dry(_)) => Ok(true),
+        // another server was faster
+        Err(error) if error.is(meta::Reason::AlreadyExists) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+struct Edit<F>(F);
+
+impl<F: FnMut(&mut Object) + Send> Source for Edit<F> {
+    fn compute(&mut self, _call: &Call, old: &Object) -> Result<Computed> {
+        let mut object = old.clone();
+        (self.0)(&mut object);
+        Ok(Computed { object, managed: Managed::Update, insists_on: String::new() })
+    }
+}
+
+/// Changes an object that is there; nothing is written when nothing differs.
+async fn edit(
+    server: &Arc<Server>,
+    (group, plural): (&str, &str),
+    (namespace, name): (&str, &str),
+    subresource: &str,
+    edit: impl FnMut(&mut Object) + Send,
+) -> Result<()> {
+    let mut call = call(server, group, plural, namespace, name)?;
+    call.info.verb = "update";
+    call.info.subresource = subresource.into();
+    change(&call, &options(), Edit(edit)).await.map(drop)
+}
+
+/// Runs a step until it succeeds, then reports it done.
+async fn until_done<F, Fut>(server: &Arc<Server>, check: &'static str, step: F)
+where
+    F: Fn(Arc<Server>) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    loop {
+        match step(server.clone()).await {
+            Ok(()) => {
+                server.health.done(check);
+                return;
+            }
+            Err(error) => {
+                tracing::warn!(check, error = %error, "a step of the start failed, trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+/// Puts everything in place, then keeps it up for ever.
+pub async fn run(server: Arc<Server>) {
+    server.store.reach(1, Duration::from_secs(3600)).await;
+    until_done(&server, "poststarthook/start-system-namespaces-controller", namespaces::ensure_all).await;
+    until_done(&server, "poststarthook/rbac/bootstrap-roles", rbac::reconcile).await;
+    let classes = "poststarthook/scheduling/bootstrap-system-priority-classes";
+    until_done(&server, classes, priority_classes::ensure_all).await;
+    until_done(&server, "poststarthook/start-kubernetes-service-cidr-controller", service_cidr::ensure_all).await;
+    until_done(&server, "poststarthook/bootstrap-controller", kubernetes_service::ensure_all).await;
+    let authentication = "poststarthook/start-cluster-authentication-info-controller";
+    until_done(&server, authentication, authentication::ensure_all).await;
+    loop {
+        for (what, round) in [
+            ("namespaces", namespaces::ensure_all(server.clone()).await),
+            ("service range", service_cidr::ensure_all(server.clone()).await),
+            ("kubernetes service", kubernetes_service::ensure_all(server.clone()).await),
+            ("authentication", authentication::ensure_all(server.clone()).await),
+            ("identity", identity::renew(server.clone()).await),
+        ] {
+            if let Err(error) = round {
+                tracing::warn!(what, error = %error, "cannot keep up an object of the server");
+            }
+        }
+        tokio::time::sleep(ROUND).await;
+    }
+}

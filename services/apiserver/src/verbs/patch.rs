@@ -1,0 +1,216 @@
+//! PATCH: JSON patch, merge patch, strategic merge patch, apply.
+//!
+//! # Upstream
+//! `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`
+
+use meta::Reason;
+use schema::{Object, Value};
+
+use super::create;
+use super::update::change;
+use super::write::{Computed, Managed, Source, judge};
+use super::Call;
+use crate::codec::{self, ApplyError, PatchError};
+use crate::encode::Answer;
+use crate::errors::{self, Error, Result};
+use crate::request::options::WriteOptions;
+
+/// The patch media types, as `415` lists them.
+const TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
+/// Which kind of patch a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+/// A patch, read once and applied to whatever the present object is.
+struct Patch {
+    kind: Kind,
+    body: Value,
+    options: WriteOptions,
+}
+
+fn patch_error(error: PatchError) -> Error {
+    match error {
+        PatchError::Malformed(text) => errors::bad_request(text),
+        PatchError::Failed(text) => {
+            let mut status = meta::Status::failure(Reason::Unknown, text);
+            status.code = 422;
+            status.reason = "Invalid".into();
+            status.into()
+        }
+        PatchError::TooLarge(text) => errors::too_large(text),
+    }
+}
+
+impl Patch {
+    fn apply_to(&self, call: &Call, old: &Object) -> Result<Object> {
+        let schema = &call.endpoint.schema;
+        let decoded = match self.kind {
+            Kind::Json => {
+                let mut tree = Value::Map(old.root().clone());
+                codec::json_patch(&mut tree, &self.body).map_err(patch_error)?;
+                schema.decode_tree(tree)
+            }
+            Kind::Merge => {
+                let mut tree = Value::Map(old.root().clone());
+                codec::merge_patch(&mut tree, &self.body);
+                schema.decode_tree(tree)
+            }
+            Kind::Strategic => {
+                let tree = schema.strategic_merge(old, &self.body).map_err(patch_error)?;
+                schema.decode_tree(tree)
+            }
+            Kind::Apply => return Err(errors::internal("apply is no plain patch")),
+        };
+        let decoded = decoded.map_err(|e| {
+            // a patch that makes no object of the kind is the client's mistake
+            let mut status = meta::Status::failure(Reason::BadRequest, e.to_string());
+            status.code = 400;
+            Error::from(status)
+        })?;
+        judge(call, decoded, self.options.validation)
+    }
+
+    fn server_side_apply(&self, call: &Call, old: Option<&Object>) -> Result<Object> {
+        let force = self.options.force.unwrap_or(false);
+        let kind = &call.endpoint.face.gvk.kind;
+        let resets = crate::registry::resets(kind, &call.info.subresource, call.endpoint.has("status"));
+        let writer = codec::Writer {
+            manager: &self.options.field_manager,
+            subresource: &call.info.subresource,
+            resets,
+            now: call.now,
+        };
+        let applied = call.endpoint.schema.apply(old, &self.body, force, writer);
+        applied.map_err(|error| match error {
+            ApplyError::Conflicts(conflicts) => apply_conflict(call, &conflicts),
+            ApplyError::Invalid(text) => errors::bad_request(text),
+            ApplyError::Typed(text) => errors::unclassified(text),
+        })
+    }
+}
+
+fn apply_conflict(call: &Call, conflicts: &[codec::Conflict]) -> Error {
+    let n = conflicts.len();
+    let list: Vec<String> = conflicts.iter().map(|c| format!("{}: {}", c.message, c.field)).collect();
+    let plural = if n == 1 { "conflict" } else { "conflicts" };
+    let text = match list.as_slice() {
+        [one] => format!("Apply failed with 1 conflict: {one}"),
+        many => {
+            let lines: Vec<String> = many.iter().map(|m| format!("\n- {m}")).collect();
+            format!("Apply failed with {n} {plural}: {}", lines.join(""))
+        }
+    };
+    let resource = call.endpoint.group_resource();
+    let status = meta::Status::failure(Reason::Conflict, text).about(&call.info.name, &resource.group, &resource.resource);
+    let fold = |status: meta::Status, c: &codec::Conflict| status.because("FieldManagerConflict", c.message.as_str(), &c.field);
+    conflicts.iter().fold(status, fold).into()
+}
+
+impl Source for Patch {
+    fn compute(&mut self, call: &Call, old: &Object) -> Result<Computed> {
+        if self.kind == Kind::Apply {
+            let insists_on = self.body.at(&["metadata", "resourceVersion"]).and_then(Value::as_str);
+            let insists_on = insists_on.unwrap_or("").to_owned();
+            let object = self.server_side_apply(call, Some(old))?;
+            return Ok(Computed { object, managed: Managed::Done, insists_on });
+        }
+        let object = self.apply_to(call, old)?;
+        let same_name = object.name() == old.name() && object.namespace() == old.namespace();
+        if !same_name {
+            let detail = "field is immutable";
+            let problem = if object.name() != old.name() {
+                meta::field::Error::invalid_str("metadata.name", object.name(), detail)
+            } else {
+                meta::field::Error::invalid_str("metadata.namespace", object.namespace(), detail)
+            };
+            let gvk = &call.endpoint.resource.kind.storage;
+            return Err(errors::invalid(&gvk.group, &gvk.kind, old.name(), &[problem]));
+        }
+        let insists_on = object.resource_version().to_owned();
+        Ok(Computed { object, managed: Managed::Update, insists_on })
+    }
+}
+
+fn read_kind(call: &Call) -> Result<Kind> {
+    let media = call.header("content-type").split(';').next().unwrap_or("").trim();
+    match media {
+        "application/json-patch+json" => Ok(Kind::Json),
+        "application/merge-patch+json" => Ok(Kind::Merge),
+        "application/strategic-merge-patch+json" if call.endpoint.schema.is_built_in() => Ok(Kind::Strategic),
+        "application/apply-patch+yaml" => Ok(Kind::Apply),
+        _ => {
+            let known = if call.endpoint.schema.is_built_in() { TYPES.to_vec() } else { vec![TYPES[0], TYPES[1], TYPES[3]] };
+            Err(errors::unsupported_media(&known))
+        }
+    }
+}
+
+/// Changes the object the path names by the patch in the body.
+pub async fn run(call: &Call) -> Result<Answer> {
+    let form = call.form(false)?;
+    let kind = read_kind(call)?;
+    let apply = kind == Kind::Apply;
+    let options = WriteOptions::read(call.query.as_deref(), "PatchOptions", call.agent(), Some(apply))?;
+    let body = if apply { codec::parse_yaml_or_json(&call.body) } else { codec::parse_json(&call.body) };
+    let body = body.map_err(|e| errors::bad_request(e.to_string()))?;
+    if apply {
+        check_applied(call, &body)?;
+    }
+    let patch = Patch { kind, body, options: options.clone() };
+    match change(call, &options, patch).await {
+        Err(error) if apply && error.is(Reason::NotFound) && call.info.subresource.is_empty() => {
+            create_applied(call, &options).await.map(|created| created.answer(form))
+        }
+        other => other.map(|changed| changed.answer(form)),
+    }
+}
+
+fn check_applied(call: &Call, body: &Value) -> Result<()> {
+    let text = |path: &[&str]| body.at(path).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (version, kind) = (call.endpoint.api_version(), &call.endpoint.face.gvk.kind);
+    if text(&["apiVersion"]).is_empty() || text(&["kind"]).is_empty() {
+        return Err(errors::bad_request("apiVersion and kind must be set in an apply patch"));
+    }
+    if text(&["apiVersion"]) != version || text(&["kind"]) != *kind {
+        return Err(errors::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: {version}",
+            text(&["apiVersion"])
+        )));
+    }
+    if body.at(&["metadata", "managedFields"]).is_some_and(|m| !m.is_null()) {
+        return Err(errors::bad_request("metadata.managedFields must be nil"));
+    }
+    let name = text(&["metadata", "name"]);
+    if name != call.info.name {
+        return Err(errors::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.info.name
+        )));
+    }
+    Ok(())
+}
+
+async fn create_applied(call: &Call, options: &WriteOptions) -> Result<create::Created> {
+    let body = codec::parse_yaml_or_json(&call.body).map_err(|e| errors::bad_request(e.to_string()))?;
+    if body.at(&["metadata", "uid"]).and_then(Value::as_str).is_some_and(|u| !u.is_empty()) {
+        let why = "uid mismatch: the provided object specified uid, and no existing object was found";
+        return Err(errors::conflict(&call.endpoint.group_resource(), &call.info.name, why));
+    }
+    let patch = Patch { kind: Kind::Apply, body, options: options.clone() };
+    let mut object = patch.server_side_apply(call, None)?;
+    call.endpoint.default(&mut object);
+    super::meta::agree_on_namespace(&mut object, &call.endpoint, call.object_namespace())?;
+    object.metadata_mut().remove("resourceVersion");
+    create::create(call, object, options, Managed::Done).await
+}

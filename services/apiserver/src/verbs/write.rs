@@ -1,0 +1,281 @@
+//! What the writing verbs share: reading the body, tracking who owns which field, and the change of an object.
+
+use std::sync::Arc;
+
+use meta::field;
+use schema::{Object, Value};
+
+use super::Call;
+use super::meta as metadata;
+use crate::admission::{Operation, Request};
+use crate::alloc;
+use crate::codec::{self, Decoded};
+use crate::errors::{self, Result};
+use crate::registry::resets;
+use crate::request::accept::MEDIA_TYPES;
+use crate::request::options::{Validation, WriteOptions};
+use crate::store::entry::Entry;
+use crate::store::write::{Attempt, Next};
+
+/// Whether field ownership is still to be tracked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Managed {
+    /// As an update by the request's manager.
+    Update,
+    /// Apply did it already.
+    Done,
+}
+
+/// Decodes the body as an object of the served version.
+pub fn decode_body(call: &Call, validation: Validation) -> Result<Object> {
+    let media = codec::body_media(call.header("content-type")).filter(|m| {
+        *m != crate::request::accept::Media::Protobuf || call.endpoint.schema.has_protobuf()
+    });
+    let media = media.ok_or_else(|| errors::unsupported_media(&MEDIA_TYPES))?;
+    let decoded = call.endpoint.schema.decode(media, &call.body).map_err(|e| errors::bad_request(e.to_string()))?;
+    let mut object = judge(call, decoded, validation)?;
+    let expected = &call.endpoint.face.gvk;
+    if object.kind().is_empty() && object.api_version().is_empty() {
+        call.endpoint.stamp(&mut object);
+    }
+    let version = expected.group_version().to_string();
+    if object.api_version() != version {
+        return Err(errors::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({version})",
+            object.api_version()
+        )));
+    }
+    if object.kind() != expected.kind {
+        return Err(errors::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: no kind \"{}\" is registered for the expected type",
+            object.kind(),
+            expected.version,
+            expected.kind,
+            object.kind()
+        )));
+    }
+    Ok(object)
+}
+
+/// Applies the field validation switch to what the decoder found.
+pub fn judge(call: &Call, decoded: Decoded, validation: Validation) -> Result<Object> {
+    if decoded.problems.is_empty() {
+        return Ok(decoded.object);
+    }
+    match validation {
+        Validation::Ignore => {}
+        Validation::Warn => decoded.problems.iter().for_each(|p| call.warn(p.as_str())),
+        Validation::Strict => {
+            let all = decoded.problems.join(", ");
+            let gvk = &call.endpoint.face.gvk;
+            let text = format!("{} in version {:?} cannot be handled as a {}: strict decoding error: {all}", gvk.kind, gvk.version, gvk.kind);
+            return Err(errors::bad_request(text));
+        }
+    }
+    Ok(decoded.object)
+}
+
+/// Updates `metadata.managedFields` of `object` (served version) for the request's manager.
+pub fn track(
+    call: &Call,
+    old: Option<&Object>,
+    object: &mut Object,
+    options: &WriteOptions,
+    subresource: &str,
+) -> Result<()> {
+    let has_status = call.endpoint.has("status");
+    let kind = &call.endpoint.face.gvk.kind;
+    let resets = resets(kind, subresource, has_status);
+    let writer = codec::Writer { manager: &options.field_manager, subresource, resets, now: call.now };
+    call.endpoint.schema.track_update(old, object, writer);
+    Ok(())
+}
+
+/// Where the new object of a change comes from. Objects are of the served version.
+pub trait Source: Send {
+    /// Computes the new object from the present one.
+    fn compute(&mut self, call: &Call, old: &Object) -> Result<Computed>;
+
+    /// Whether a missing object fails (as against: is created by the caller).
+    fn missing(&self, call: &Call) -> errors::Error {
+        call.missing()
+    }
+}
+
+/// A new object of the served version.
+pub struct Computed {
+    /// The object.
+    pub object: Object,
+    /// Whether ownership is still to be tracked.
+    pub managed: Managed,
+    /// The resource version the client insists on, empty for none.
+    pub insists_on: String,
+}
+
+/// A change of an existing object: an [`Attempt`] made of a source.
+pub struct Change<'a, S> {
+    /// The request.
+    pub call: &'a Call,
+    /// Its options.
+    pub options: &'a WriteOptions,
+    /// Where the new object comes from.
+    pub source: S,
+    /// What to give back if the write fails.
+    pub allocated: alloc::Allocated,
+}
+
+impl<S: Source> Attempt for Change<'_, S> {
+    async fn run(&mut self, current: Option<&Arc<Entry>>) -> Result<Next> {
+        let call = self.call;
+        let Some(current) = current else { return Err(self.source.missing(call)) };
+        let old = call.decode(current)?;
+        let mut old_served = old.clone();
+        call.endpoint.to_served(&mut old_served)?;
+        let computed = self.source.compute(call, &old_served)?;
+        let group_resource = call.endpoint.group_resource();
+        if !computed.insists_on.is_empty() && computed.insists_on != old.resource_version() {
+            return Err(errors::modified(&group_resource, &call.info.name));
+        }
+        let mut object = computed.object;
+        if !object.uid().is_empty() && object.uid() != old.uid() {
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                object.uid(),
+                old.uid()
+            );
+            return Err(errors::conflict(&group_resource, &call.info.name, &why));
+        }
+        call.endpoint.default(&mut object);
+        let object = self.prepare(&old, &old_served, object, computed.managed).await?;
+        Ok(finish(call, object, &old))
+    }
+}
+
+impl<S: Source> Change<'_, S> {
+    async fn prepare(
+        &mut self,
+        old: &Object,
+        old_served: &Object,
+        mut object: Object,
+        managed: Managed,
+    ) -> Result<Object> {
+        let call = self.call;
+        let resource = &call.endpoint.resource;
+        let hooks = &resource.kind.hooks;
+        metadata::keep_system_fields(&mut object, old_served);
+        keep_reset_fields(call, &mut object, old_served);
+        if metadata::dedup_owners(&mut object) {
+            call.warn(".metadata.ownerReferences contains duplicate entries");
+        }
+        if managed == Managed::Update {
+            track(call, Some(old_served), &mut object, self.options, &call.info.subresource)?;
+        }
+        object.set(&["metadata", "resourceVersion"], old.resource_version());
+        call.endpoint.to_storage(&mut object)?;
+        let request = Request {
+            server: &call.server,
+            endpoint: &call.endpoint,
+            subresource: &call.info.subresource,
+            operation: Operation::Update,
+            user: &call.user,
+            namespace: &call.info.namespace,
+            name: &call.info.name,
+            old: Some(old),
+            dry_run: self.options.dry_run,
+            now: call.now,
+        };
+        call.server.admission.mutate(&request, &mut object).await?;
+        hooks.default_versioned(&resource.kind.storage.version, &mut object);
+        // an attempt that failed before this one gives back what it took
+        std::mem::take(&mut self.allocated).give_back(&call.server).await;
+        self.allocated = alloc::on_update(call, &mut object, old, self.options.dry_run).await?;
+        let context = call.hooks_context();
+        // a binding may do what no update of a pod may
+        let binding = call.info.subresource == "binding";
+        if !binding {
+            hooks.prepare_update(&context, &mut object, old);
+            metadata::keep_system_fields(&mut object, old);
+            if hooks.spec_changed(&object, old) == Some(true) {
+                object.set(&["metadata", "generation"], old.generation() + 1);
+            }
+        }
+        let mut problems = metadata::validate_update(&object, old, &call.endpoint);
+        if !binding {
+            problems.extend(hooks.validate_update(&context, &object, old));
+        }
+        if !problems.is_empty() {
+            return Err(self.invalid(&problems));
+        }
+        for warning in hooks.warnings(&object, Some(old)) {
+            call.warn(warning);
+        }
+        call.server.admission.validate(&request, Some(&object)).await?;
+        Ok(object)
+    }
+
+    fn invalid(&self, problems: &[field::Error]) -> errors::Error {
+        let gvk = &self.call.endpoint.resource.kind.storage;
+        errors::invalid(&gvk.group, &gvk.kind, &self.call.info.name, problems)
+    }
+}
+
+/// Puts back the fields that this endpoint does not change.
+fn keep_reset_fields(call: &Call, object: &mut Object, old: &Object) {
+    let has_status = call.endpoint.has("status");
+    for path in resets(&call.endpoint.face.gvk.kind, &call.info.subresource, has_status) {
+        if *path == ["metadata"] {
+            let fields = object.metadata_mut().remove("managedFields");
+            let mut kept = old.metadata().clone();
+            kept.remove("managedFields");
+            if let Some(fields) = fields {
+                kept.insert("managedFields", fields);
+            }
+            object.set(&["metadata"], kept);
+            continue;
+        }
+        match old.at(path) {
+            Some(value) => object.set(path, value.clone()),
+            None => {
+                object.remove(path);
+            }
+        }
+    }
+}
+
+/// A write that only moves ownership times is none; one that empties the finalizers of a deleted object ends it.
+fn finish(call: &Call, mut object: Object, old: &Object) -> Next {
+    if same_but_times(&object, old)
+        && let Some(fields) = old.metadata().get("managedFields")
+    {
+        object.metadata_mut().insert("managedFields", fields.clone());
+    }
+    let grace = old.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
+    let namespace_held =
+        call.endpoint.is("", "namespaces") && !object.list_at(&["spec", "finalizers"]).is_empty();
+    let done = old.deletion_timestamp().is_some() && object.finalizers().next().is_none() && grace == 0;
+    if done && !namespace_held { Next::Delete(object) } else { Next::Put(object) }
+}
+
+fn without_times(fields: &[Value]) -> Vec<Value> {
+    let strip = |entry: &Value| {
+        let mut entry = entry.clone();
+        if let Some(map) = entry.as_map_mut() {
+            map.remove("time");
+        }
+        entry
+    };
+    fields.iter().map(strip).collect()
+}
+
+fn same_but_times(object: &Object, old: &Object) -> bool {
+    let path = ["metadata", "managedFields"];
+    if without_times(object.list_at(&path)) != without_times(old.list_at(&path)) {
+        return false;
+    }
+    let bare = |o: &Object| {
+        let mut o = o.clone();
+        o.metadata_mut().remove("managedFields");
+        o
+    };
+    bare(object) == bare(old)
+}

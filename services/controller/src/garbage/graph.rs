@@ -1,0 +1,219 @@
+//! Who owns whom, and what follows from it.
+//!
+//! # Upstream
+//! `pkg/controller/garbagecollector/{graph,graph_builder,garbagecollector}.go`
+
+use std::collections::{HashMap, HashSet};
+
+use client::{Key, Propagation, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde::Deserialize;
+
+pub(super) const FOREGROUND: &str = "foregroundDeletion";
+pub(super) const ORPHAN: &str = "orphan";
+
+/// The metadata of any object.
+#[derive(Deserialize)]
+pub(super) struct Item {
+    pub(super) metadata: Meta,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Meta {
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) uid: String,
+    resource_version: String,
+    deletion_timestamp: Option<String>,
+    finalizers: Vec<String>,
+    owner_references: Vec<OwnerReference>,
+}
+
+/// An object.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) resource: Resource,
+    pub(super) key: Key,
+    pub(super) uid: String,
+    pub(super) revision: String,
+    deleting: bool,
+    finalizers: Vec<String>,
+    owners: Vec<OwnerReference>,
+}
+
+/// What shall be done.
+#[derive(Debug)]
+pub(super) enum Action {
+    Delete { node: Node, policy: Propagation },
+    Owners { node: Node, owners: Vec<OwnerReference> },
+    Finalizers { node: Node, finalizers: Vec<String> },
+}
+
+/// What follows for an object.
+#[derive(Debug)]
+pub(super) enum Decision {
+    Nothing,
+    /// An owner is not in the graph: does it exist?
+    Ask(OwnerReference),
+    Do(Vec<Action>),
+    /// Others have to go first.
+    Wait(Vec<String>),
+}
+
+impl Node {
+    pub(super) fn new(resource: Resource, item: Item) -> Self {
+        let meta = item.metadata;
+        Self {
+            resource,
+            key: Key::new(meta.namespace, meta.name),
+            uid: meta.uid,
+            revision: meta.resource_version,
+            deleting: meta.deletion_timestamp.is_some(),
+            finalizers: meta.finalizers,
+            owners: meta.owner_references,
+        }
+    }
+
+    fn has(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|f| f == finalizer)
+    }
+
+    fn waits_for_dependents(&self) -> bool {
+        self.deleting && self.has(FOREGROUND)
+    }
+
+    fn without(&self, finalizer: &str) -> Action {
+        let finalizers = self.finalizers.iter().filter(|f| *f != finalizer).cloned().collect();
+        Action::Finalizers { node: self.clone(), finalizers }
+    }
+
+    fn blocks(&self, owner: &str) -> bool {
+        self.owners.iter().any(|o| o.uid == owner && o.block_owner_deletion == Some(true))
+    }
+}
+
+/// Every object there is.
+#[derive(Default)]
+pub(super) struct Graph {
+    nodes: HashMap<String, Node>,
+    dependents: HashMap<String, HashSet<String>>,
+}
+
+impl Graph {
+    pub(super) fn get(&self, uid: &str) -> Option<&Node> {
+        self.nodes.get(uid)
+    }
+
+    pub(super) fn of(&self, resource: &Resource) -> Vec<String> {
+        self.nodes.values().filter(|n| n.resource == *resource).map(|n| n.uid.clone()).collect()
+    }
+
+    fn dependents(&self, uid: &str) -> impl Iterator<Item = &Node> {
+        self.dependents.get(uid).into_iter().flatten().filter_map(|d| self.nodes.get(d))
+    }
+
+    /// Takes an object in; gives the objects to look at.
+    pub(super) fn put(&mut self, node: Node) -> Vec<String> {
+        let mut touched = Vec::new();
+        let old = self.nodes.get(&node.uid);
+        for owner in old.iter().flat_map(|o| &o.owners) {
+            if let Some(set) = self.dependents.get_mut(&owner.uid) {
+                set.remove(&node.uid);
+            }
+            // an owner that waits for its dependents may have lost one
+            touched.extend(self.nodes.get(&owner.uid).filter(|o| o.waits_for_dependents()).map(|o| o.uid.clone()));
+        }
+        for owner in &node.owners {
+            self.dependents.entry(owner.uid.clone()).or_default().insert(node.uid.clone());
+        }
+        let orphaned = node.owners.iter().any(|o| {
+            self.nodes.get(&o.uid).is_none_or(Node::waits_for_dependents)
+        });
+        if orphaned || (node.deleting && (node.has(FOREGROUND) || node.has(ORPHAN))) {
+            touched.push(node.uid.clone());
+        }
+        if node.waits_for_dependents() {
+            touched.extend(self.dependents.get(&node.uid).into_iter().flatten().cloned());
+        }
+        self.nodes.insert(node.uid.clone(), node);
+        touched
+    }
+
+    /// Takes an object out; gives the objects to look at.
+    pub(super) fn remove(&mut self, uid: &str) -> Vec<String> {
+        let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
+        let mut touched: Vec<String> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
+        for owner in &node.owners {
+            if let Some(set) = self.dependents.get_mut(&owner.uid) {
+                set.remove(uid);
+                if set.is_empty() && !self.nodes.contains_key(&owner.uid) {
+                    self.dependents.remove(&owner.uid);
+                }
+            }
+            touched.extend(self.nodes.get(&owner.uid).filter(|o| o.deleting).map(|o| o.uid.clone()));
+        }
+        touched
+    }
+
+    /// What follows for an object, given owners known not to exist.
+    pub(super) fn decide(&self, uid: &str, absent: &HashSet<String>) -> Decision {
+        let Some(node) = self.nodes.get(uid) else { return Decision::Nothing };
+        if node.deleting && node.has(ORPHAN) {
+            return self.orphan(node);
+        }
+        if node.waits_for_dependents() {
+            let blocking: Vec<String> =
+                self.dependents(uid).filter(|d| d.blocks(uid)).map(|d| d.uid.clone()).collect();
+            if blocking.is_empty() {
+                return Decision::Do(vec![node.without(FOREGROUND)]);
+            }
+            let idle = self.dependents(uid).filter(|d| !d.deleting).map(|d| d.uid.clone()).collect();
+            return Decision::Wait(idle);
+        }
+        if node.deleting || node.owners.is_empty() {
+            return Decision::Nothing;
+        }
+        self.by_owners(node, absent)
+    }
+
+    fn by_owners(&self, node: &Node, absent: &HashSet<String>) -> Decision {
+        let (mut solid, mut gone, mut waiting) = (Vec::new(), false, false);
+        for owner in &node.owners {
+            match self.nodes.get(&owner.uid) {
+                Some(known) if !self.coordinates_fit(known, node, owner) => gone = true,
+                Some(known) if known.waits_for_dependents() => waiting = true,
+                Some(_) => solid.push(owner.clone()),
+                None if absent.contains(&owner.uid) => gone = true,
+                None => return Decision::Ask(owner.clone()),
+            }
+        }
+        if !solid.is_empty() {
+            if !gone && !waiting {
+                return Decision::Nothing;
+            }
+            return Decision::Do(vec![Action::Owners { node: node.clone(), owners: solid }]);
+        }
+        let has_dependents = self.dependents(&node.uid).next().is_some();
+        let policy = if waiting && has_dependents { Propagation::Foreground } else { super::policy(&node.finalizers) };
+        Decision::Do(vec![Action::Delete { node: node.clone(), policy }])
+    }
+
+    /// Whether a reference means the object that has its uid.
+    fn coordinates_fit(&self, known: &Node, dependent: &Node, owner: &OwnerReference) -> bool {
+        let same_place = known.key.namespace.is_empty() || known.key.namespace == dependent.key.namespace;
+        same_place && known.key.name == owner.name && *known.resource.kind == owner.kind
+    }
+
+    fn orphan(&self, node: &Node) -> Decision {
+        let mut actions: Vec<Action> = self
+            .dependents(&node.uid)
+            .map(|d| Action::Owners {
+                node: d.clone(),
+                owners: d.owners.iter().filter(|o| o.uid != node.uid).cloned().collect(),
+            })
+            .collect();
+        actions.push(node.without(ORPHAN));
+        Decision::Do(actions)
+    }
+}

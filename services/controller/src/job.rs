@@ -1,0 +1,609 @@
+//! Jobs: pods that run to an end.
+//!
+//! Pods carry upstream's tracking finalizer; a pod is counted by moving its uid through `uncountedTerminatedPods`,
+//! taking the finalizer off, and adding it to the counters, so that no crash in between counts it twice or never.
+//!
+//! # Upstream
+//! `pkg/controller/job`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::Patch;
+use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
+use k8s_openapi::api::core::v1::Pod;
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use serde_json::json;
+
+use crate::claim::{claim, claimed};
+use crate::common::{created, is_active, is_ready, phase, time};
+use crate::replicas::{create_pod, delete_pod, pod_from};
+
+const TRACKING: &str = "batch.kubernetes.io/job-tracking";
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+const FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
+const BURST: usize = 500;
+
+/// The controller.
+#[derive(Debug)]
+pub(crate) struct Jobs;
+
+impl Controller for Jobs {
+    fn name(&self) -> &'static str {
+        "job-controller"
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        vec![Watch::root::<Job>(), claimed::<Pod, Job>()]
+    }
+
+    fn writes(&self) -> Vec<Permit> {
+        vec![Permit::of::<Pod>("create delete patch"), Permit::sub::<Job>("status", "patch")]
+    }
+
+    fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
+        let mut plan = Plan::nothing();
+        let Some(job) = ask.view.get::<Job>(ask.key) else {
+            return Ok(plan);
+        };
+        let Some(spec) = &job.spec else { return Ok(plan) };
+        if spec.managed_by.as_deref().is_some_and(|m| m != "kubernetes.io/job-controller") {
+            return Ok(plan);
+        }
+        let pods: Vec<&Arc<Pod>> = claim(ask.view, job.as_ref(), &mut plan)?;
+        if finished(job) {
+            // what is left of the bookkeeping: no pod keeps the finalizer
+            untrack(&mut plan, pods.iter().copied());
+            return Ok(plan);
+        }
+        if !plan.writes.is_empty() {
+            return Ok(plan);
+        }
+        if job.deleting() {
+            untrack(&mut plan, pods.iter().copied());
+            return Ok(plan);
+        }
+        let mut work = Work::new(ask, job, spec, pods, plan);
+        work.sync()?;
+        Ok(work.plan)
+    }
+}
+
+fn finished(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.into_iter().any(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")
+}
+
+fn is_tracked(pod: &Pod) -> bool {
+    pod.metadata.finalizers.iter().flatten().any(|f| f == TRACKING)
+}
+
+fn untrack<'a>(plan: &mut Plan, pods: impl Iterator<Item = &'a Arc<Pod>>) {
+    for pod in pods.filter(|p| is_tracked(p)) {
+        let patch = json!({"metadata": {
+            "uid": pod.uid(), "$deleteFromPrimitiveList/finalizers": [TRACKING],
+        }});
+        plan.patch(pod.as_ref(), "", Patch::Strategic(patch)).together();
+    }
+}
+
+fn index(pod: &Pod) -> Option<i32> {
+    pod.annotation(INDEX)?.parse().ok()
+}
+
+/// Counted as failed: ended so, or being deleted without having ended.
+fn has_failed(pod: &Pod, replaces_only_failed: bool) -> bool {
+    match phase(pod) {
+        "Failed" => true,
+        "Succeeded" => false,
+        _ => pod.deleting() && !replaces_only_failed,
+    }
+}
+
+struct Work<'a> {
+    ask: &'a Ask<'a>,
+    job: &'a Arc<Job>,
+    spec: &'a JobSpec,
+    pods: Vec<&'a Arc<Pod>>,
+    status: JobStatus,
+    plan: Plan,
+}
+
+impl<'a> Work<'a> {
+    fn new(ask: &'a Ask<'a>, job: &'a Arc<Job>, spec: &'a JobSpec, pods: Vec<&'a Arc<Pod>>, plan: Plan) -> Self {
+        Self { ask, job, spec, pods, status: job.status.clone().unwrap_or_default(), plan }
+    }
+
+    fn indexed(&self) -> bool {
+        self.spec.completion_mode.as_deref() == Some("Indexed")
+    }
+
+    fn only_failed(&self) -> bool {
+        self.spec.pod_replacement_policy.as_deref() == Some("Failed") || self.spec.pod_failure_policy.is_some()
+    }
+
+    fn suspended(&self) -> bool {
+        self.spec.suspend == Some(true)
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        if self.status.start_time.is_none() && !self.suspended() {
+            self.status.start_time = time(self.ask.now);
+        }
+        let counted = self.count();
+        let active: Vec<&Arc<Pod>> = self.pods.iter().copied().filter(|p| is_active(p)).collect();
+        let ending = self.ending(active.len());
+        self.suspension();
+        let live = active.len();
+        if let Some((kind, reason, message)) = &ending {
+            for pod in &active {
+                delete_pod(&mut self.plan, self.job.as_ref(), pod);
+            }
+            let all_gone = self.pods.iter().all(|p| p.deleting() && !is_tracked(p) || crate::common::is_terminal(p));
+            let first = if *kind == "Failed" { "FailureTarget" } else { "SuccessCriteriaMet" };
+            self.condition(first, reason, message);
+            if all_gone && live == 0 && counted {
+                self.finish(kind, reason, message);
+            }
+        } else if self.suspended() {
+            for pod in &active {
+                delete_pod(&mut self.plan, self.job.as_ref(), pod);
+            }
+        } else {
+            self.manage(&active)?;
+        }
+        self.write(&active)
+    }
+
+    /// Moves ended pods into the counters. True when nothing is in between.
+    fn count(&mut self) -> bool {
+        let mut uncounted = self.status.uncounted_terminated_pods.clone().unwrap_or_default();
+        let mut succeeded = uncounted.succeeded.clone().unwrap_or_default();
+        let mut failed = uncounted.failed.clone().unwrap_or_default();
+        let known: BTreeMap<&str, &&Arc<Pod>> = self.pods.iter().map(|p| (p.uid(), p)).collect();
+        // those whose finalizer is off are counted now
+        let tracked = |uid: &String| known.get(uid.as_str()).is_some_and(|p| is_tracked(p));
+        let (keep_s, done_s): (Vec<String>, Vec<String>) = succeeded.into_iter().partition(tracked);
+        let (keep_f, done_f): (Vec<String>, Vec<String>) = failed.into_iter().partition(tracked);
+        (succeeded, failed) = (keep_s, keep_f);
+        if !self.indexed() {
+            self.status.succeeded = Some(self.status.succeeded.unwrap_or(0) + done_s.len() as i32);
+        }
+        self.status.failed = Some(self.status.failed.unwrap_or(0) + done_f.len() as i32);
+        let mut release: Vec<&Arc<Pod>> = Vec::new();
+        let mut indexes = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
+        let completions = self.spec.completions.unwrap_or(i32::MAX);
+        for pod in self.pods.clone() {
+            let uid = pod.uid().to_owned();
+            if !is_tracked(pod) {
+                continue;
+            }
+            if phase(pod) == "Succeeded" {
+                if self.indexed() {
+                    indexes.extend(index(pod).filter(|i| *i < completions));
+                    release.push(pod);
+                } else if succeeded.contains(&uid) {
+                    release.push(pod);
+                } else {
+                    succeeded.push(uid);
+                }
+            } else if has_failed(pod, self.only_failed()) {
+                if failed.contains(&uid) {
+                    release.push(pod);
+                } else {
+                    failed.push(uid);
+                }
+            }
+        }
+        if self.indexed() {
+            self.status.succeeded = Some(indexes.len() as i32);
+            self.status.completed_indexes = Some(print_indexes(&indexes)).filter(|i| !i.is_empty());
+            // an index is in the status before its pod is let go
+            let stored = self.job.status.as_ref().and_then(|s| s.completed_indexes.as_deref()).unwrap_or_default();
+            let stored = parse_indexes(stored);
+            release.retain(|p| phase(p) != "Succeeded" || index(p).is_none_or(|i| i >= completions || stored.contains(&i)));
+        }
+        let clean = succeeded.is_empty() && failed.is_empty() && release.is_empty();
+        // a finalizer goes only after the status that lists the pod is stored
+        let before = self.job.status.as_ref().and_then(|s| s.uncounted_terminated_pods.clone()).unwrap_or_default();
+        let listed = |pod: &&Arc<Pod>| {
+            let lists = before.succeeded.iter().flatten().chain(before.failed.iter().flatten());
+            self.indexed() && phase(pod) == "Succeeded" || lists.into_iter().any(|uid| uid == pod.uid())
+        };
+        let release: Vec<_> = release.into_iter().filter(listed).collect();
+        untrack(&mut self.plan, release.into_iter());
+        uncounted.succeeded = Some(succeeded).filter(|l| !l.is_empty());
+        uncounted.failed = Some(failed).filter(|l| !l.is_empty());
+        self.status.uncounted_terminated_pods = Some(uncounted);
+        clean
+    }
+
+    fn uncounted(&self) -> (usize, usize) {
+        let none = UncountedTerminatedPods::default();
+        let lists = self.status.uncounted_terminated_pods.as_ref().unwrap_or(&none);
+        (lists.succeeded.as_ref().map_or(0, Vec::len), lists.failed.as_ref().map_or(0, Vec::len))
+    }
+
+    fn succeeded(&self) -> i32 {
+        let waiting = if self.indexed() { 0 } else { self.uncounted().0 as i32 };
+        self.status.succeeded.unwrap_or(0) + waiting
+    }
+
+    fn failed(&self) -> i32 {
+        self.status.failed.unwrap_or(0) + self.uncounted().1 as i32
+    }
+
+    /// Why the job ends now, if it does.
+    fn ending(&mut self, active: usize) -> Option<(&'static str, String, String)> {
+        if let Some(target) = self.known("FailureTarget") {
+            return Some(("Failed", target.0, target.1));
+        }
+        if let Some(met) = self.known("SuccessCriteriaMet") {
+            return Some(("Complete", met.0, met.1));
+        }
+        if let Some((rule, message)) = self.policy_failure() {
+            return Some(("Failed", rule, message));
+        }
+        let limit = self.spec.backoff_limit.unwrap_or(6);
+        let restarts = self.restarts();
+        if self.failed() > limit && self.spec.backoff_limit_per_index.is_none() || restarts > limit {
+            let message = "Job has reached the specified backoff limit".to_owned();
+            return Some(("Failed", "BackoffLimitExceeded".into(), message));
+        }
+        if let (Some(deadline), Some(start), false) =
+            (self.spec.active_deadline_seconds, self.status.start_time.clone(), self.suspended())
+        {
+            let left = start.0.as_second() + deadline - self.ask.now.as_second();
+            if left <= 0 {
+                let message = "Job was active longer than specified deadline".to_owned();
+                return Some(("Failed", "DeadlineExceeded".into(), message));
+            }
+            self.plan.again(Duration::from_secs(u64::try_from(left).unwrap_or(1)));
+        }
+        if self.spec.backoff_limit_per_index.is_some() {
+            if let Some(ending) = self.failed_indexes() {
+                return Some(ending);
+            }
+        }
+        if let Some(message) = self.success_policy() {
+            return Some(("Complete", "SuccessPolicy".into(), message));
+        }
+        let complete = match self.spec.completions {
+            None => self.succeeded() > 0 && active == 0,
+            Some(n) => self.succeeded() >= n,
+        };
+        let message = "Reached expected number of succeeded pods".to_owned();
+        complete.then(|| ("Complete", "CompletionsReached".into(), message))
+    }
+
+    fn known(&self, kind: &str) -> Option<(String, String)> {
+        let conditions = self.status.conditions.as_ref()?;
+        let found = conditions.iter().find(|c| c.type_ == kind && c.status == "True")?;
+        Some((found.reason.clone().unwrap_or_default(), found.message.clone().unwrap_or_default()))
+    }
+
+    fn restarts(&self) -> i32 {
+        let policy = self.spec.template.spec.as_ref().and_then(|s| s.restart_policy.as_deref());
+        if policy != Some("OnFailure") {
+            return 0;
+        }
+        let running = self.pods.iter().filter(|p| matches!(phase(p), "Running" | "Pending"));
+        let statuses = running.filter_map(|p| p.status.as_ref()).flat_map(|s| {
+            s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
+        });
+        statuses.map(|c| c.restart_count).sum()
+    }
+
+    fn success_policy(&self) -> Option<String> {
+        let done = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
+        let rules = &self.spec.success_policy.as_ref()?.rules;
+        let met = rules.iter().position(|rule| {
+            let wanted = rule.succeeded_indexes.as_deref().map(parse_indexes);
+            let hits = wanted.as_ref().map_or(done.len(), |w| w.intersection(&done).count());
+            let needed = rule.succeeded_count.map(|n| usize::try_from(n).unwrap_or(0));
+            hits >= needed.or(wanted.as_ref().map(BTreeSet::len)).unwrap_or(usize::MAX)
+        })?;
+        Some(format!("Matched rules at index {met}"))
+    }
+
+    /// Pods of an index that failed too often fail the index, and in the end the job.
+    fn failed_indexes(&mut self) -> Option<(&'static str, String, String)> {
+        let limit = self.spec.backoff_limit_per_index?;
+        let mut failed = parse_indexes(self.status.failed_indexes.as_deref().unwrap_or_default());
+        for pod in self.pods.iter().filter(|p| has_failed(p, self.only_failed())) {
+            let before: i32 = pod.annotation(FAILURES).and_then(|f| f.parse().ok()).unwrap_or(0);
+            if before >= limit || self.rule_of(pod).is_some_and(|r| r.0 == "FailIndex") {
+                failed.extend(index(pod));
+            }
+        }
+        self.status.failed_indexes = Some(print_indexes(&failed));
+        let done = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
+        if self.spec.max_failed_indexes.is_some_and(|m| failed.len() as i32 > m) {
+            let message = "Job has exceeded the specified maximal number of failed indexes".to_owned();
+            return Some(("Failed", "MaxFailedIndexesExceeded".into(), message));
+        }
+        let all = self.spec.completions.unwrap_or(0) as usize;
+        (!failed.is_empty() && failed.len() + done.len() >= all)
+            .then(|| ("Failed", "FailedIndexes".into(), "Job has failed indexes".into()))
+    }
+
+    /// The pod failure policy's rule that a failed pod matches: action and description.
+    fn rule_of(&self, pod: &Pod) -> Option<(String, String)> {
+        let policy = self.spec.pod_failure_policy.as_ref()?;
+        for (i, rule) in policy.rules.iter().enumerate() {
+            if let Some(codes) = &rule.on_exit_codes {
+                let statuses = pod.status.iter().flat_map(|s| {
+                    s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
+                });
+                for status in statuses {
+                    let ended = status.state.as_ref().and_then(|s| s.terminated.as_ref());
+                    let Some(code) = ended.map(|t| t.exit_code).filter(|c| *c != 0) else { continue };
+                    let named = codes.container_name.as_ref().is_none_or(|n| *n == status.name);
+                    let within = codes.values.contains(&code);
+                    if named && (codes.operator == "In") == within {
+                        let message = format!(
+                            "Container {} for pod {}/{} failed with exit code {code} matching {} rule at index {i}",
+                            status.name, pod.namespace(), pod.name(), rule.action
+                        );
+                        return Some((rule.action.clone(), message));
+                    }
+                }
+            }
+            let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+            for condition in conditions {
+                let hit = rule.on_pod_conditions.iter().flatten().any(|p| {
+                    p.type_ == condition.type_ && p.status.as_deref().unwrap_or("True") == condition.status
+                });
+                if hit {
+                    let message = format!(
+                        "Pod {}/{} has condition {} matching {} rule at index {i}",
+                        pod.namespace(), pod.name(), condition.type_, rule.action
+                    );
+                    return Some((rule.action.clone(), message));
+                }
+            }
+        }
+        None
+    }
+
+    fn policy_failure(&mut self) -> Option<(String, String)> {
+        let failed = self.pods.iter().filter(|p| phase(p) == "Failed");
+        let hit = failed.filter_map(|p| self.rule_of(p)).find(|(action, _)| action == "FailJob");
+        hit.map(|(_, message)| ("PodFailurePolicy".to_owned(), message))
+    }
+
+    fn manage(&mut self, active: &[&Arc<Pod>]) -> Result<(), Error> {
+        let parallel = self.spec.parallelism.unwrap_or(1);
+        let have = active.len() as i32;
+        let wanted = match self.spec.completions {
+            None if self.succeeded() > 0 => have.min(parallel),
+            None => parallel,
+            Some(n) => parallel.min(n - self.succeeded()).max(0),
+        };
+        if have > wanted {
+            let mut surplus = active.to_vec();
+            surplus.sort_by_key(|p| (is_ready(p), std::cmp::Reverse(index(p)), std::cmp::Reverse(created(p.as_ref()))));
+            for pod in surplus.into_iter().take(usize::try_from(have - wanted).unwrap_or(0)) {
+                delete_pod(&mut self.plan, self.job.as_ref(), pod);
+            }
+            return Ok(());
+        }
+        // with replacement of failed pods only, those that are going still hold their place
+        let going = if self.only_failed() {
+            self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32
+        } else {
+            0
+        };
+        let missing = usize::try_from(wanted - have - going).unwrap_or(0).min(BURST);
+        if missing == 0 {
+            return Ok(());
+        }
+        if let Some(left) = self.backoff() {
+            self.plan.again(left);
+            return Ok(());
+        }
+        if self.indexed() {
+            for (number, failures) in self.free_indexes(active, missing) {
+                let pod = self.indexed_pod(number, failures);
+                create_pod(&mut self.plan, self.job.as_ref(), &pod)?;
+            }
+        } else {
+            let pod = self.pod();
+            for _ in 0..missing {
+                create_pod(&mut self.plan, self.job.as_ref(), &pod)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long to wait after failures: 10 s doubling to 10 minutes, from the last failed pod's end.
+    fn backoff(&self) -> Option<Duration> {
+        let ended = |p: &Pod| -> i64 {
+            let statuses = p.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
+            let ends = statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+            ends.map(|t| t.as_second()).max().unwrap_or_else(|| created(p).as_second())
+        };
+        let last_success = self.pods.iter().filter(|p| phase(p) == "Succeeded").map(|p| ended(p)).max().unwrap_or(0);
+        let failures: Vec<i64> = self.pods.iter().filter(|p| phase(p) == "Failed").map(|p| ended(p)).filter(|t| *t > last_success).collect();
+        let last = failures.iter().max()?;
+        let wait = (10i64 << (failures.len() - 1).min(10)).min(600);
+        let left = last + wait - self.ask.now.as_second();
+        (left > 0).then(|| Duration::from_secs(u64::try_from(left).unwrap_or(1)))
+    }
+
+    fn free_indexes(&self, active: &[&Arc<Pod>], most: usize) -> Vec<(i32, i32)> {
+        let mut taken = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
+        taken.extend(parse_indexes(self.status.failed_indexes.as_deref().unwrap_or_default()));
+        taken.extend(active.iter().filter_map(|p| index(p)));
+        let failures = |number: i32| {
+            let same = self.pods.iter().filter(|p| index(p) == Some(number) && has_failed(p, self.only_failed()));
+            let counts = same.map(|p| p.annotation(FAILURES).and_then(|f| f.parse().ok()).unwrap_or(0) + 1);
+            counts.max().unwrap_or(0)
+        };
+        let all = 0..self.spec.completions.unwrap_or(0);
+        all.filter(|i| !taken.contains(i)).take(most).map(|i| (i, failures(i))).collect()
+    }
+
+    fn pod(&self) -> Pod {
+        let mut pod = pod_from(&self.spec.template, self.job.as_ref());
+        pod.metadata.finalizers.get_or_insert_default().push(TRACKING.into());
+        pod
+    }
+
+    fn indexed_pod(&self, number: i32, failures: i32) -> Pod {
+        let mut pod = self.pod();
+        let text = number.to_string();
+        pod.metadata.generate_name = Some(format!("{}-{number}-", self.job.name()));
+        pod.metadata.labels.get_or_insert_default().insert(INDEX.into(), text.clone());
+        let annotations = pod.metadata.annotations.get_or_insert_default();
+        annotations.insert(INDEX.into(), text);
+        if self.spec.backoff_limit_per_index.is_some() {
+            annotations.insert(FAILURES.into(), failures.to_string());
+        }
+        let spec = pod.spec.get_or_insert_default();
+        spec.hostname = Some(format!("{}-{number}", self.job.name()));
+        let variable: k8s_openapi::api::core::v1::EnvVar = k8s_openapi::api::core::v1::EnvVar {
+            name: "JOB_COMPLETION_INDEX".into(),
+            value_from: Some(k8s_openapi::api::core::v1::EnvVarSource {
+                field_ref: Some(k8s_openapi::api::core::v1::ObjectFieldSelector {
+                    field_path: format!("metadata.labels['{INDEX}']"),
+                    api_version: None,
+                }),
+                ..Default::default()
+            }),
+            value: None,
+        };
+        for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+            let env = container.env.get_or_insert_default();
+            if !env.iter().any(|e| e.name == variable.name) {
+                env.push(variable.clone());
+            }
+        }
+        pod
+    }
+
+    fn condition(&mut self, kind: &str, reason: &str, message: &str) {
+        let conditions = self.status.conditions.get_or_insert_default();
+        if conditions.iter().any(|c| c.type_ == kind && c.status == "True") {
+            return;
+        }
+        conditions.retain(|c| c.type_ != kind);
+        conditions.push(JobCondition {
+            type_: kind.into(),
+            status: "True".into(),
+            reason: Some(reason.into()),
+            message: Some(message.into()),
+            last_probe_time: time(self.ask.now),
+            last_transition_time: time(self.ask.now),
+        });
+    }
+
+    fn finish(&mut self, kind: &str, reason: &str, message: &str) {
+        self.condition(kind, reason, message);
+        let job = self.job.as_ref();
+        if kind == "Complete" {
+            self.status.completion_time = time(self.ask.now);
+            self.plan.events.push(Event::normal(job, "Completed", "Job completed"));
+        } else {
+            let reason = match reason {
+                "DeadlineExceeded" => "DeadlineExceeded",
+                "PodFailurePolicy" => "PodFailurePolicy",
+                "FailedIndexes" => "FailedIndexes",
+                "MaxFailedIndexesExceeded" => "MaxFailedIndexesExceeded",
+                _ => "BackoffLimitExceeded",
+            };
+            self.plan.events.push(Event::warning(job, reason, message));
+        }
+    }
+
+    fn suspension(&mut self) {
+        let conditions = self.status.conditions.get_or_insert_default();
+        let known = conditions.iter().position(|c| c.type_ == "Suspended");
+        let is_true = known.is_some_and(|i| conditions[i].status == "True");
+        let suspended = self.spec.suspend == Some(true);
+        if suspended == is_true {
+            return;
+        }
+        let (status, reason, message) = if suspended {
+            ("True", "JobSuspended", "Job suspended")
+        } else {
+            ("False", "JobResumed", "Job resumed")
+        };
+        if let Some(i) = known {
+            conditions.remove(i);
+        }
+        conditions.push(JobCondition {
+            type_: "Suspended".into(),
+            status: status.into(),
+            reason: Some(reason.into()),
+            message: Some(message.into()),
+            last_probe_time: time(self.ask.now),
+            last_transition_time: time(self.ask.now),
+        });
+        self.status.start_time = if suspended { None } else { time(self.ask.now) };
+        let event = if suspended { "Suspended" } else { "Resumed" };
+        self.plan.events.push(Event::normal(self.job.as_ref(), event, message));
+    }
+
+    fn write(&mut self, active: &[&Arc<Pod>]) -> Result<(), Error> {
+        let ending = self.known("FailureTarget").is_some() || self.known("SuccessCriteriaMet").is_some();
+        let done = self.known("Complete").is_some() || self.known("Failed").is_some();
+        let live = if ending || self.suspended() { 0 } else { active.len() as i32 };
+        let count = |n: i32| Some(n).filter(|n| *n > 0);
+        let ready = if ending { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
+        self.status.active = if done { None } else { count(live) };
+        self.status.ready = Some(ready);
+        self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);
+        self.status.failed = self.status.failed.filter(|n| *n > 0);
+        let terminating = self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
+        self.status.terminating = Some(terminating);
+        self.status.conditions = self.status.conditions.take().filter(|c| !c.is_empty());
+        let mut next = Job::clone(self.job);
+        next.status = Some(self.status.clone());
+        let mut first = Plan::nothing();
+        first.update_status(self.job.as_ref(), &next)?;
+        first.writes.append(&mut self.plan.writes);
+        self.plan.writes = first.writes;
+        Ok(())
+    }
+}
+
+fn parse_indexes(text: &str) -> BTreeSet<i32> {
+    let mut set = BTreeSet::new();
+    for part in text.split(',').filter(|p| !p.is_empty()) {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {
+            set.extend(from..=to);
+        }
+    }
+    set
+}
+
+fn print_indexes(set: &BTreeSet<i32>) -> String {
+    let mut parts: Vec<(i32, i32)> = Vec::new();
+    for number in set {
+        match parts.last_mut() {
+            Some((_, to)) if *to + 1 == *number => *to = *number,
+            _ => parts.push((*number, *number)),
+        }
+    }
+    let text = |(from, to): &(i32, i32)| match to - from {
+        0 => from.to_string(),
+        1 => format!("{from},{to}"),
+        _ => format!("{from}-{to}"),
+    };
+    parts.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes() {
+        for text in ["", "1", "1,2", "1-3", "0,2-5,7", "3,4,6-9"] {
+            assert_eq!(print_indexes(&parse_indexes(text)), text);
+        }
+    }
+}

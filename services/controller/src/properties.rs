@@ -1,0 +1,189 @@
+//! The free properties, for every controller of the table that has a scenario here: it settles, is quiet then, and
+//! comes to the same end after a crash at any point of its plan.
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use reconcile::Controller;
+use reconcile::kit::World;
+use serde_json::{Value, json};
+
+use crate::{accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, statefulset};
+
+fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn object<K: reconcile::Kind>(value: Value) -> K {
+    serde_json::from_value(value).unwrap()
+}
+
+fn meta(name: &str) -> Value {
+    json!({"name": name, "namespace": "default", "generation": 1})
+}
+
+fn template() -> Value {
+    json!({"metadata": {"labels": {"app": "a"}}, "spec": {"restartPolicy": "Always",
+        "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]}})
+}
+
+fn selector() -> Value {
+    json!({"matchLabels": {"app": "a"}})
+}
+
+fn world<K: reconcile::Kind>(root: Value) -> (World, client::Key) {
+    let mut world = World::new(start());
+    let root: K = object(root);
+    world.put(&root).unwrap();
+    (world, root.key())
+}
+
+fn ready(pod: &mut Pod) {
+    pod.status = Some(serde_json::from_value(json!({"phase": "Running", "podIP": "10.0.0.1",
+        "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready", "status": "True"}]})).unwrap());
+}
+
+#[test]
+fn replica_sets() {
+    let spec = json!({"replicas": 3, "selector": selector(), "template": template()});
+    let (world, key) = world::<ReplicaSet>(json!({"metadata": meta("a"), "spec": spec}));
+    let mut world = world.check(&replicas::ReplicaSets, &key, 20).unwrap();
+    assert_eq!(world.all::<Pod>().len(), 3);
+    world.each::<ReplicaSet>(|s| s.spec.as_mut().unwrap().replicas = Some(1)).unwrap();
+    let world = world.check(&replicas::ReplicaSets, &key, 20).unwrap();
+    assert_eq!(world.all::<Pod>().len(), 1);
+}
+
+#[test]
+fn deployments_roll() {
+    let spec = json!({"replicas": 4, "selector": selector(), "template": template(), "progressDeadlineSeconds": 600});
+    let (world, key) = world::<Deployment>(json!({"metadata": meta("a"), "spec": spec}));
+    let mut world = world.check(&deployment::Deployments, &key, 20).unwrap();
+    let run = |world: &mut World| {
+        for _ in 0..40 {
+            for set in world.all::<ReplicaSet>() {
+                let key = reconcile::Kind::key(&set);
+                world.settle(&replicas::ReplicaSets, &key, 20).unwrap();
+                world.each::<Pod>(ready).unwrap();
+                world.settle(&replicas::ReplicaSets, &key, 20).unwrap();
+            }
+            world.settle(&deployment::Deployments, &key, 20).unwrap();
+        }
+    };
+    run(&mut world);
+    assert_eq!(world.all::<Pod>().len(), 4);
+    world
+        .each::<Deployment>(|d| {
+            let spec = d.spec.as_mut().unwrap();
+            spec.template.spec.as_mut().unwrap().containers[0].image = Some("j".into());
+        })
+        .unwrap();
+    run(&mut world);
+    let pods = world.all::<Pod>();
+    assert_eq!(pods.len(), 4);
+    assert!(pods.iter().all(|p| p.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("j")));
+    let status = world.all::<Deployment>().remove(0).status.unwrap();
+    assert_eq!((status.updated_replicas, status.available_replicas, status.unavailable_replicas), (Some(4), Some(4), None));
+}
+
+#[test]
+fn stateful_sets_in_order() {
+    let spec = json!({"replicas": 3, "serviceName": "s", "selector": selector(), "template": template()});
+    let (mut world, key) = world::<StatefulSet>(json!({"metadata": meta("a"), "spec": spec}));
+    for count in 1..=3 {
+        world = world.check(&statefulset::StatefulSets, &key, 20).unwrap();
+        assert_eq!(world.all::<Pod>().len(), count);
+        world.each::<Pod>(ready).unwrap();
+    }
+    world = world.check(&statefulset::StatefulSets, &key, 20).unwrap();
+    let names: Vec<_> = world.all::<Pod>().into_iter().filter_map(|p| p.metadata.name).collect();
+    assert_eq!(names, ["a-0", "a-1", "a-2"]);
+}
+
+#[test]
+fn daemon_sets_on_each_node() {
+    let spec = json!({"selector": selector(), "template": template()});
+    let (mut world, key) = world::<DaemonSet>(json!({"metadata": meta("a"), "spec": spec}));
+    for name in ["n1", "n2", "n3"] {
+        world.put::<Node>(&object(json!({"metadata": {"name": name}}))).unwrap();
+    }
+    let world = world.check(&daemonset::DaemonSets, &key, 20).unwrap();
+    assert_eq!(world.all::<Pod>().len(), 3);
+}
+
+#[test]
+fn jobs_count_each_pod_once() {
+    let spec = json!({"completions": 5, "parallelism": 2, "selector": selector(), "template": template()});
+    let (mut world, key) = world::<Job>(json!({"metadata": meta("a"), "spec": spec}));
+    for _ in 0..20 {
+        world = world.check(&job::Jobs, &key, 30).unwrap();
+        world
+            .each::<Pod>(|p| p.status = Some(serde_json::from_value(json!({"phase": "Succeeded"})).unwrap()))
+            .unwrap();
+    }
+    let status = world.all::<Job>().remove(0).status.unwrap();
+    assert_eq!(status.succeeded, Some(5));
+    assert!(status.conditions.unwrap().iter().any(|c| c.type_ == "Complete"));
+}
+
+#[test]
+fn two_days_of_cron_jobs() {
+    let spec = json!({"schedule": "*/10 * * * *", "successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1,
+        "jobTemplate": {"spec": {"template": template()}}});
+    let mut value = json!({"metadata": meta("c"), "spec": spec});
+    value["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (mut world, key) = world::<CronJob>(value);
+    let mut made = std::collections::BTreeSet::new();
+    for minute in 0..(2 * 24 * 60) {
+        world.now = Timestamp::from_second(start().as_second() + minute * 60 + 1).unwrap();
+        world.settle(&cronjob::CronJobs, &key, 20).unwrap();
+        let now = meta::time::rfc3339(world.now);
+        world
+            .each::<Job>(|j| {
+                j.status = Some(serde_json::from_value(json!({"startTime": now, "completionTime": now,
+                    "conditions": [{"type": "Complete", "status": "True"}]})).unwrap());
+            })
+            .unwrap();
+        made.extend(world.all::<Job>().into_iter().filter_map(|j| j.metadata.name));
+    }
+    assert_eq!(made.len(), 2 * 24 * 6 - 1);
+    assert!(world.all::<Job>().len() <= 4);
+}
+
+#[test]
+fn endpoints_of_services() {
+    let spec = json!({"selector": {"app": "a"}, "ports": [{"port": 80}], "ipFamilies": ["IPv4"], "clusterIP": "10.43.0.9"});
+    let (mut world, key) = world::<Service>(json!({"metadata": meta("s"), "spec": spec}));
+    for n in 0..150 {
+        let mut pod: Pod = object(json!({"metadata": meta(&format!("p{n}")), "spec": {"containers": []}}));
+        pod.metadata.labels = Some([("app".to_owned(), "a".to_owned())].into());
+        ready(&mut pod);
+        world.put(&pod).unwrap();
+    }
+    let controllers: [(&dyn Controller, usize); 2] = [(&endpoints::Slices, 2), (&endpoints::Legacy, 0)];
+    for (controller, slices) in controllers {
+        let world = world.check(controller, &key, 20).unwrap();
+        assert_eq!(world.all::<EndpointSlice>().len(), slices);
+        assert_eq!(world.all::<Endpoints>().len(), usize::from(slices == 0));
+    }
+}
+
+#[test]
+fn small_ones() {
+    let (world, key) = world::<Namespace>(json!({"metadata": {"name": "n"}}));
+    let root = accounts::RootCertificates { root: "pem".into() };
+    assert_eq!(world.check(&accounts::DefaultAccounts, &key, 5).unwrap().all::<ServiceAccount>().len(), 1);
+    assert_eq!(world.check(&root, &key, 5).unwrap().all::<ConfigMap>().len(), 1);
+    let (world, key) = self::world::<ResourceQuota>(json!({"metadata": meta("q"), "spec": {"hard": {"pods": "3"}}}));
+    world.check(&quota::Quotas, &key, 5).unwrap();
+    let spec = json!({"minAvailable": 1, "selector": selector()});
+    let (world, key) = self::world::<PodDisruptionBudget>(json!({"metadata": meta("b"), "spec": spec}));
+    world.check(&disruption::Disruption, &key, 5).unwrap();
+    let (world, key) = self::world::<Node>(json!({"metadata": {"name": "n1"}}));
+    let ipam = ipam::NodeIpam { ranges: vec![(ipam::Range::parse("10.42.0.0/16").unwrap(), 24)] };
+    let world = world.check(&ipam, &key, 5).unwrap();
+    assert_eq!(world.all::<Node>()[0].spec.as_ref().unwrap().pod_cidr.as_deref(), Some("10.42.0.0/24"));
+}

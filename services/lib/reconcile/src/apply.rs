@@ -1,0 +1,167 @@
+//! Doing what a plan says, and knowing what came of it.
+
+use std::any::TypeId;
+
+use client::{Client, Key, PatchParams};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Deserialize;
+
+use crate::events::Recorder;
+use crate::expect::Expect;
+use crate::{Caches, Controller, Event, Failure, Op, Permit, Write};
+
+/// How many writes of a plan run at once.
+const TOGETHER: usize = 16;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Answer {
+    metadata: AnswerMeta,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct AnswerMeta {
+    name: String,
+    namespace: String,
+    resource_version: String,
+}
+
+/// What came of a plan's writes.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) expects: Vec<Expect>,
+    pub(crate) failures: Vec<Failure>,
+    /// Something changed meanwhile: not an error, plan again.
+    pub(crate) conflict: bool,
+}
+
+pub(crate) struct Applier<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) caches: &'a Caches,
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) controller: &'a dyn Controller,
+    pub(crate) permits: &'a [Permit],
+}
+
+impl Applier<'_> {
+    /// Runs writes in order, neighbours marked so together; stops at the first that fails.
+    pub(crate) async fn apply(&self, writes: Vec<Write>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut writes = writes.into_iter().peekable();
+        while let Some(first) = writes.next() {
+            let mut running = FuturesUnordered::new();
+            let together = first.together;
+            running.push(self.one(first));
+            while running.len() < TOGETHER
+                && together
+                && let Some(next) = writes.next_if(|w| w.together)
+            {
+                running.push(self.one(next));
+            }
+            while let Some((write, result)) = running.next().await {
+                self.note(write, result, &mut outcome);
+                if together
+                    && outcome.failures.is_empty()
+                    && let Some(next) = writes.next_if(|w| w.together)
+                {
+                    running.push(self.one(next));
+                }
+            }
+            if outcome.conflict || !outcome.failures.is_empty() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn one(&self, write: Write) -> (Write, Result<Answer, client::Error>) {
+        let result = self.send(&write).await;
+        (write, result)
+    }
+
+    async fn send(&self, write: &Write) -> Result<Answer, client::Error> {
+        let (verb, subresource) = (write.op.verb(), write.op.subresource());
+        if !self.permits.iter().any(|p| p.covers(&write.resource, subresource, verb)) {
+            let message = format!(
+                "controller {} does not declare to {verb} {} {subresource}",
+                self.controller.name(),
+                write.resource.plural
+            );
+            return Err(client::Error::Api(Box::new(meta::Status::failure(meta::Reason::Forbidden, message))));
+        }
+        let manager = self.controller.name();
+        let bytes = match &write.op {
+            Op::Create(object) => {
+                let path = write.resource.collection(&write.key.namespace);
+                self.client.post(format!("{path}?fieldManager={manager}"), object).await?
+            }
+            Op::Patch { subresource, patch } => {
+                let params = PatchParams { subresource, field_manager: manager };
+                self.client.patch(&write.resource, &write.key, patch, &params).await?
+            }
+            Op::Delete(options) => self.client.delete(&write.resource, &write.key, options).await?,
+            Op::Post { subresource, body } => {
+                self.client.post(write.resource.object(&write.key, subresource), body).await?
+            }
+        };
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    fn note(&self, write: Write, result: Result<Answer, client::Error>, outcome: &mut Outcome) {
+        match result {
+            Ok(answer) => {
+                if let Some(event) = write.on_ok {
+                    self.record(event, "{name}", &answer.metadata.name);
+                }
+                if let Some(kind) = self.caches.kind_of(&write.resource) {
+                    outcome.expects.extend(expect(kind, write.key, &write.op, &answer));
+                }
+            }
+            Err(error) if error.is_not_found() && !matches!(write.op, Op::Create(_)) => {}
+            Err(error) if error.is_conflict() && !matches!(write.op, Op::Post { .. }) => {
+                tracing::debug!(
+                    controller = self.controller.name(),
+                    key = %write.key,
+                    error = &error as &dyn std::error::Error,
+                    "Object changed meanwhile"
+                );
+                outcome.conflict = true;
+            }
+            Err(error) => {
+                let message = error.to_string();
+                if let Some(event) = write.on_err {
+                    self.record(event, "{error}", &message);
+                }
+                outcome.failures.push(Failure {
+                    verb: write.op.verb(),
+                    resource: write.resource,
+                    key: write.key,
+                    status: error.status().cloned(),
+                    message,
+                });
+            }
+        }
+    }
+
+    fn record(&self, mut event: Event, placeholder: &str, text: &str) {
+        event.message = event.message.replace(placeholder, text);
+        self.recorder.record(self.controller.component(), event);
+    }
+}
+
+fn expect(kind: TypeId, key: Key, op: &Op, answer: &Answer) -> Option<Expect> {
+    match op {
+        Op::Delete(options) => {
+            let uid = options.preconditions.as_ref()?.uid.clone()?;
+            Some(Expect::Gone { kind, key, uid })
+        }
+        Op::Post { .. } => None,
+        Op::Create(_) | Op::Patch { .. } => {
+            let revision = answer.metadata.resource_version.parse().ok()?;
+            let key = Key::new(answer.metadata.namespace.clone(), answer.metadata.name.clone());
+            Some(Expect::Seen { kind, key, revision })
+        }
+    }
+}

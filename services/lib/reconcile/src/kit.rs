@@ -1,0 +1,237 @@
+//! The test kit: a world of objects in memory, plans applied to it, and the properties every controller must have.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use client::{Key, Patch, Snapshot};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::kind::project;
+use crate::view::{OWN, OWNER, own, owners};
+use crate::{Ask, Controller, Error, Kind, Op, Plan, View, Write};
+
+/// Objects by plural and key, as an API server would hold them.
+#[derive(Clone, Default, Debug)]
+pub struct World {
+    objects: BTreeMap<(String, Key), Value>,
+    revision: u64,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Why a plan cannot be applied in memory.
+#[derive(Debug, thiserror::Error)]
+pub enum KitError {
+    /// The object is not there.
+    #[error("{0} is not there")]
+    Absent(String),
+    /// It is there already.
+    #[error("{0} is there already")]
+    Exists(String),
+    /// It has changed.
+    #[error("{0} has changed")]
+    Changed(String),
+    /// The write is none the kit knows.
+    #[error("the kit cannot apply this write to {0}")]
+    Unknown(String),
+    /// The plan failed.
+    #[error(transparent)]
+    Plan(#[from] Error),
+    /// There was no end of plans.
+    #[error("still not quiet after {0} plans")]
+    Restless(usize),
+}
+
+impl World {
+    /// An empty world at a time.
+    pub fn new(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// Puts an object, giving it what a server gives.
+    ///
+    /// # Errors
+    /// It has no JSON form.
+    pub fn put<K: Kind>(&mut self, object: &K) -> Result<(), Error> {
+        let value = serde_json::to_value(object)?;
+        self.store(K::URL_PATH_SEGMENT, object.key(), value);
+        Ok(())
+    }
+
+    fn store(&mut self, plural: &str, mut key: Key, mut value: Value) -> Key {
+        self.revision += 1;
+        let meta = &mut value["metadata"];
+        if key.name.is_empty() {
+            let prefix = meta["generateName"].as_str().unwrap_or_default();
+            key.name = format!("{prefix}{:05}", self.revision);
+            meta["name"] = json!(key.name);
+        }
+        meta["resourceVersion"] = json!(self.revision.to_string());
+        if meta["uid"].is_null() {
+            meta["uid"] = json!(format!("uid-{}", self.revision));
+            meta["creationTimestamp"] = json!(meta::time::rfc3339(self.now));
+        }
+        self.objects.insert((plural.to_owned(), key.clone()), value);
+        key
+    }
+
+    /// All objects of a kind.
+    pub fn all<K: Kind>(&self) -> Vec<K> {
+        let mine = self.objects.iter().filter(|((plural, _), _)| plural == K::URL_PATH_SEGMENT);
+        mine.filter_map(|(_, value)| serde_json::from_value(value.clone()).ok()).collect()
+    }
+
+    /// Changes every object of a kind.
+    ///
+    /// # Errors
+    /// It has no JSON form.
+    pub fn each<K: Kind>(&mut self, change: impl Fn(&mut K)) -> Result<(), Error> {
+        for mut object in self.all::<K>() {
+            change(&mut object);
+            self.put(&object)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn fill<K: Kind>(&self, view: &mut View) {
+        let mut snapshot = Snapshot::empty([OWNER, OWN]);
+        let values = |i: usize, object: &K| if i == 0 { owners(object) } else { own(object) };
+        for object in self.all::<K>() {
+            if let Ok(object) = serde_json::to_vec(&object).and_then(|b| project::<K>(&b)) {
+                snapshot.replace(&object.key(), Some(Arc::new(object)), &values);
+            }
+        }
+        view.kinds.insert(TypeId::of::<K>(), Arc::new(snapshot));
+    }
+
+    /// What a controller sees of it.
+    pub fn view(&self, controller: &dyn Controller) -> View {
+        let mut view = View::default();
+        for watch in controller.watches() {
+            (watch.fill)(self, &mut view);
+        }
+        view
+    }
+
+    /// A controller's plan now.
+    ///
+    /// # Errors
+    /// The controller's.
+    pub fn plan(&self, controller: &dyn Controller, key: &Key) -> Result<Plan, Error> {
+        let view = self.view(controller);
+        controller.plan(&Ask { view: &view, key, now: self.now, failures: &[] })
+    }
+
+    /// Applies one write.
+    ///
+    /// # Errors
+    /// See [`KitError`].
+    pub fn apply(&mut self, write: &Write) -> Result<(), KitError> {
+        let plural = write.resource.plural.to_string();
+        let id = (plural.clone(), write.key.clone());
+        match &write.op {
+            Op::Create(_) if self.objects.contains_key(&id) => return Err(KitError::Exists(write.key.to_string())),
+            Op::Create(object) => {
+                self.store(&plural, write.key.clone(), object.clone());
+            }
+            Op::Delete(_) => {
+                let held = self.objects.get(&id).is_some_and(|o| {
+                    o["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
+                });
+                if held {
+                    let mut object = self.objects[&id].clone();
+                    object["metadata"]["deletionTimestamp"] = json!(meta::time::rfc3339(self.now));
+                    self.store(&plural, write.key.clone(), object);
+                } else {
+                    self.objects.remove(&id);
+                }
+            }
+            Op::Patch { patch: Patch::Merge(patch) | Patch::Strategic(patch), .. } => {
+                let Some(object) = self.objects.get(&id) else { return Err(KitError::Absent(write.key.to_string())) };
+                let (mut object, mut patch) = (object.clone(), patch.clone());
+                let expected = &patch["metadata"]["resourceVersion"];
+                if !expected.is_null() && *expected != object["metadata"]["resourceVersion"] {
+                    return Err(KitError::Changed(write.key.to_string()));
+                }
+                let gone = patch["metadata"]["$deleteFromPrimitiveList/finalizers"].take();
+                if let (Some(gone), Some(known)) = (gone.as_array(), object["metadata"]["finalizers"].as_array_mut()) {
+                    known.retain(|f| !gone.contains(f));
+                }
+                merge(&mut object, &patch);
+                self.store(&plural, write.key.clone(), object);
+            }
+            Op::Patch { .. } | Op::Post { .. } => return Err(KitError::Unknown(write.key.to_string())),
+        }
+        Ok(())
+    }
+
+    /// Plans and applies until nothing is left to write; gives how many plans that took.
+    ///
+    /// # Errors
+    /// See [`KitError`]; `Restless` when `most` plans were not enough.
+    pub fn settle(&mut self, controller: &dyn Controller, key: &Key, most: usize) -> Result<usize, KitError> {
+        for count in 0..most {
+            let plan = self.plan(controller, key)?;
+            if plan.writes.is_empty() {
+                return Ok(count);
+            }
+            for write in &plan.writes {
+                match self.apply(write) {
+                    Err(KitError::Changed(_) | KitError::Exists(_)) => break, // as a server would: plan again
+                    other => other?,
+                }
+            }
+        }
+        Err(KitError::Restless(most))
+    }
+
+    /// Checks that a controller settles, stays quiet, and settles as well after a crash at any point of its first plan.
+    ///
+    /// # Errors
+    /// See [`KitError`].
+    pub fn check(&self, controller: &dyn Controller, key: &Key, most: usize) -> Result<Self, KitError> {
+        let mut settled = self.clone();
+        settled.settle(controller, key, most)?;
+        let first = self.plan(controller, key)?;
+        for length in 0..first.writes.len() {
+            let mut crashed = self.clone();
+            for write in &first.writes[..length] {
+                crashed.apply(write)?;
+            }
+            crashed.settle(controller, key, most)?;
+            if crashed.count() != settled.count() {
+                return Err(KitError::Changed(format!("the outcome after a crash at write {length}")));
+            }
+        }
+        Ok(settled)
+    }
+
+    fn count(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for (plural, _) in self.objects.keys() {
+            *counts.entry(plural.as_str()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// RFC 7386.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Runs controllers: changes to keys, keys to plans, plans to writes.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use client::{Client, Key};
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::apply::Applier;
+use crate::caches::Note;
+use crate::events::Recorder;
+use crate::expect::{Expectations, Seen};
+use crate::{Ask, Caches, Controller, Failure, Permit, Plan, Queue, Watch};
+
+/// Keys of one controller worked on at once.
+const CONCURRENT: usize = 8;
+/// How long to wait for a cache that lags behind a write, before looking again.
+const LAG: Duration = Duration::from_millis(15);
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Labels {
+    name: String,
+    result: &'static str,
+}
+
+/// What is counted.
+#[derive(Clone, Default, Debug)]
+pub struct Metrics {
+    plans: Family<Labels, Counter>,
+    writes: Family<Labels, Counter>,
+}
+
+impl Metrics {
+    /// Makes the metrics visible.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("reconcile", "Plans by controller and result", self.plans.clone());
+        registry.register("reconcile_writes", "Writes by controller and result", self.writes.clone());
+    }
+
+    fn plan(&self, name: &str, result: &'static str) {
+        self.plans.get_or_create(&Labels { name: name.into(), result }).inc();
+    }
+
+    fn write(&self, name: &str, result: &'static str, count: usize) {
+        self.writes.get_or_create(&Labels { name: name.into(), result }).inc_by(count as u64);
+    }
+}
+
+struct Worker {
+    controller: Box<dyn Controller>,
+    watches: Vec<Watch>,
+    permits: Vec<Permit>,
+    queue: Queue,
+    expectations: Expectations,
+    failures: Mutex<HashMap<Key, Vec<Failure>>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    caches: Arc<Caches>,
+    recorder: Recorder,
+    seen: Seen,
+    metrics: Metrics,
+}
+
+/// The running controllers of a process.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    workers: Vec<Arc<Worker>>,
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("controllers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Runtime {
+    /// Starts the caches the controllers need. Must be called in a runtime.
+    pub fn new(client: Client, controllers: Vec<Box<dyn Controller>>, metrics: Metrics) -> Self {
+        let mut caches = Caches::new(client.clone());
+        let described: Vec<_> = controllers
+            .into_iter()
+            .map(|controller| {
+                let watches = controller.watches();
+                for watch in &watches {
+                    (watch.declare)(&mut caches);
+                }
+                (controller, watches)
+            })
+            .collect();
+        let recorder = Recorder::start(client.clone());
+        let caches = Arc::new(caches);
+        let shared = Arc::new(Shared { client, caches, recorder, seen: Seen::default(), metrics });
+        let workers = described.into_iter().map(|(controller, watches)| {
+            Arc::new(Worker {
+                permits: controller.writes(),
+                controller,
+                watches,
+                queue: Queue::default(),
+                expectations: Expectations::default(),
+                failures: Mutex::default(),
+                shared: Arc::clone(&shared),
+            })
+        });
+        Self { workers: workers.collect(), shared }
+    }
+
+    /// The caches, for readiness.
+    pub fn caches(&self) -> Arc<Caches> {
+        Arc::clone(&self.shared.caches)
+    }
+
+    /// Waits for the caches, then runs until dropped.
+    pub async fn run(self) {
+        self.shared.caches.synced().await;
+        tracing::info!(controllers = self.workers.len(), "Caches are in, controllers start");
+        let (sender, mut notes) = mpsc::unbounded_channel();
+        self.shared.caches.follow(&sender);
+        let mut tasks = JoinSet::new();
+        for worker in &self.workers {
+            tasks.spawn(Arc::clone(worker).work());
+            if let Some(period) = worker.controller.period() {
+                tasks.spawn(Arc::clone(worker).sweep(period));
+            }
+        }
+        while let Some(note) = notes.recv().await {
+            self.route(&note);
+        }
+    }
+
+    fn route(&self, note: &Note) {
+        self.shared.seen.note(note.kind, note.revision);
+        let mut view = None;
+        for worker in &self.workers {
+            for watch in worker.watches.iter().filter(|w| w.kind == note.kind) {
+                let view = view.get_or_insert_with(|| self.shared.caches.view());
+                for object in [&note.old, &note.new].into_iter().flatten() {
+                    for key in (watch.map)(view, object.as_ref()) {
+                        worker.queue.add(key);
+                    }
+                }
+            }
+        }
+        tracing::trace!(key = %note.key, "Changed");
+    }
+}
+
+impl Worker {
+    async fn work(self: Arc<Self>) {
+        let slots = Arc::new(Semaphore::new(CONCURRENT));
+        let mut tasks = JoinSet::new();
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let key = self.queue.next().await;
+            while tasks.try_join_next().is_some() {}
+            let worker = Arc::clone(&self);
+            tasks.spawn(async move {
+                worker.once(&key).await;
+                worker.queue.done(&key);
+                drop(slot);
+            });
+        }
+    }
+
+    async fn sweep(self: Arc<Self>, period: Duration) {
+        loop {
+            tokio::time::sleep(period).await;
+            let roots = self.watches.iter().filter(|w| w.root);
+            for key in roots.flat_map(|w| self.shared.caches.keys(w.kind)) {
+                self.queue.add(key);
+            }
+        }
+    }
+
+    async fn once(&self, key: &Key) {
+        if !self.expectations.met(key, &self.shared.caches, &self.shared.seen) {
+            self.queue.add_after(key.clone(), LAG);
+            return;
+        }
+        let name = self.controller.name();
+        let plan = match self.plan(key) {
+            Some(Ok(plan)) => plan,
+            Some(Err(error)) => {
+                let after = self.queue.add_failed(key.clone());
+                self.shared.metrics.plan(name, "error");
+                tracing::info!(
+                    controller = name, key = %key, error = &error as &dyn std::error::Error,
+                    retry_ms = after.as_millis() as u64, "No plan"
+                );
+                return;
+            }
+            None => {
+                self.queue.add_failed(key.clone());
+                self.shared.metrics.plan(name, "panic");
+                return;
+            }
+        };
+        self.shared.metrics.plan(name, "ok");
+        self.apply(key, plan).await;
+    }
+
+    /// The plan, or `None` when the controller panicked.
+    fn plan(&self, key: &Key) -> Option<Result<Plan, crate::Error>> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+        let view = self.shared.caches.view();
+        let ask = Ask { view: &view, key, now: Timestamp::now(), failures: &failures };
+        match catch_unwind(AssertUnwindSafe(|| self.controller.plan(&ask))) {
+            Ok(plan) => Some(plan),
+            Err(_) => {
+                tracing::error!(controller = self.controller.name(), key = %key, "A plan panicked");
+                None
+            }
+        }
+    }
+
+    async fn apply(&self, key: &Key, plan: Plan) {
+        let name = self.controller.name();
+        for event in plan.events {
+            self.shared.recorder.record(self.controller.component(), event);
+        }
+        let count = plan.writes.len();
+        let applier = Applier {
+            client: &self.shared.client,
+            caches: &self.shared.caches,
+            recorder: &self.shared.recorder,
+            controller: &*self.controller,
+            permits: &self.permits,
+        };
+        let outcome = applier.apply(plan.writes).await;
+        self.shared.metrics.write(name, "failed", outcome.failures.len());
+        self.shared.metrics.write(name, "ok", count.saturating_sub(outcome.failures.len()));
+        self.expectations.set(key, outcome.expects);
+        if outcome.conflict {
+            self.queue.add_failed(key.clone());
+            return;
+        }
+        if let Some(failure) = outcome.failures.first() {
+            let after = self.queue.add_failed(key.clone());
+            tracing::info!(
+                controller = name, key = %key, verb = failure.verb, resource = &*failure.resource.plural,
+                object = %failure.key, error = failure.message, retry_ms = after.as_millis() as u64, "Write failed"
+            );
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.insert(key.clone(), outcome.failures);
+            return;
+        }
+        for effect in &plan.effects {
+            match effect.run(&self.shared.client).await {
+                Ok(Some(after)) => self.queue.add_after(key.clone(), after),
+                Ok(None) => {}
+                Err(error) => {
+                    let after = self.queue.add_failed(key.clone());
+                    tracing::info!(
+                        controller = name, key = %key, error = &error as &dyn std::error::Error,
+                        retry_ms = after.as_millis() as u64, "Effect failed"
+                    );
+                    return;
+                }
+            }
+        }
+        self.queue.forget(key);
+        if let Some(after) = plan.requeue {
+            self.queue.add_after(key.clone(), after);
+        }
+    }
+}
