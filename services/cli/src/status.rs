@@ -16,7 +16,7 @@ const COMPONENTS: [(&str, &str); 6] = [
     ("flannel", "Flannel"),
 ];
 
-#[proxy(interface = "org.k3s_rs.Component1", gen_blocking = false)]
+#[proxy(interface = "org.k3s_rs.Component1")]
 trait Component {
     #[zbus(property)]
     fn ready(&self) -> zbus::Result<bool>;
@@ -29,14 +29,13 @@ trait Component {
 #[proxy(
     interface = "org.freedesktop.systemd1.Manager",
     default_service = "org.freedesktop.systemd1",
-    default_path = "/org/freedesktop/systemd1",
-    gen_blocking = false
+    default_path = "/org/freedesktop/systemd1"
 )]
 trait Manager {
     fn load_unit(&self, name: &str) -> zbus::Result<zbus::zvariant::OwnedObjectPath>;
 }
 
-#[proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1", gen_blocking = false)]
+#[proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]
 trait Unit {
     #[zbus(property)]
     fn active_state(&self) -> zbus::Result<String>;

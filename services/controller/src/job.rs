@@ -111,7 +111,13 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(ask: &'a Ask<'a>, job: &'a Arc<Job>, spec: &'a JobSpec, pods: Vec<&'a Arc<Pod>>, plan: Plan) -> Self {
+    fn new(
+        ask: &'a Ask<'a>,
+        job: &'a Arc<Job>,
+        spec: &'a JobSpec,
+        pods: Vec<&'a Arc<Pod>>,
+        plan: Plan,
+    ) -> Self {
         Self { ask, job, spec, pods, status: job.status.clone().unwrap_or_default(), plan }
     }
 
@@ -120,7 +126,8 @@ impl<'a> Work<'a> {
     }
 
     fn only_failed(&self) -> bool {
-        self.spec.pod_replacement_policy.as_deref() == Some("Failed") || self.spec.pod_failure_policy.is_some()
+        self.spec.pod_replacement_policy.as_deref() == Some("Failed")
+            || self.spec.pod_failure_policy.is_some()
     }
 
     fn suspended(&self) -> bool {
@@ -140,7 +147,8 @@ impl<'a> Work<'a> {
             for pod in &active {
                 delete_pod(&mut self.plan, self.job.as_ref(), pod);
             }
-            let all_gone = self.pods.iter().all(|p| p.deleting() && !is_tracked(p) || crate::common::is_terminal(p));
+            let all_gone =
+                self.pods.iter().all(|p| p.deleting() && !is_tracked(p) || crate::common::is_terminal(p));
             let first = if *kind == "Failed" { "FailureTarget" } else { "SuccessCriteriaMet" };
             self.condition(first, reason, message);
             if all_gone && live == 0 && counted {
@@ -200,13 +208,17 @@ impl<'a> Work<'a> {
             self.status.succeeded = Some(indexes.len() as i32);
             self.status.completed_indexes = Some(print_indexes(&indexes)).filter(|i| !i.is_empty());
             // an index is in the status before its pod is let go
-            let stored = self.job.status.as_ref().and_then(|s| s.completed_indexes.as_deref()).unwrap_or_default();
+            let stored =
+                self.job.status.as_ref().and_then(|s| s.completed_indexes.as_deref()).unwrap_or_default();
             let stored = parse_indexes(stored);
-            release.retain(|p| phase(p) != "Succeeded" || index(p).is_none_or(|i| i >= completions || stored.contains(&i)));
+            release.retain(|p| {
+                phase(p) != "Succeeded" || index(p).is_none_or(|i| i >= completions || stored.contains(&i))
+            });
         }
         let clean = succeeded.is_empty() && failed.is_empty() && release.is_empty();
         // a finalizer goes only after the status that lists the pod is stored
-        let before = self.job.status.as_ref().and_then(|s| s.uncounted_terminated_pods.clone()).unwrap_or_default();
+        let before =
+            self.job.status.as_ref().and_then(|s| s.uncounted_terminated_pods.clone()).unwrap_or_default();
         let listed = |pod: &&Arc<Pod>| {
             let lists = before.succeeded.iter().flatten().chain(before.failed.iter().flatten());
             self.indexed() && phase(pod) == "Succeeded" || lists.into_iter().any(|uid| uid == pod.uid())
@@ -344,7 +356,10 @@ impl<'a> Work<'a> {
                     if named && (codes.operator == "In") == within {
                         let message = format!(
                             "Container {} for pod {}/{} failed with exit code {code} matching {} rule at index {i}",
-                            status.name, pod.namespace(), pod.name(), rule.action
+                            status.name,
+                            pod.namespace(),
+                            pod.name(),
+                            rule.action
                         );
                         return Some((rule.action.clone(), message));
                     }
@@ -358,7 +373,10 @@ impl<'a> Work<'a> {
                 if hit {
                     let message = format!(
                         "Pod {}/{} has condition {} matching {} rule at index {i}",
-                        pod.namespace(), pod.name(), condition.type_, rule.action
+                        pod.namespace(),
+                        pod.name(),
+                        condition.type_,
+                        rule.action
                     );
                     return Some((rule.action.clone(), message));
                 }
@@ -383,7 +401,9 @@ impl<'a> Work<'a> {
         };
         if have > wanted {
             let mut surplus = active.to_vec();
-            surplus.sort_by_key(|p| (is_ready(p), std::cmp::Reverse(index(p)), std::cmp::Reverse(created(p.as_ref()))));
+            surplus.sort_by_key(|p| {
+                (is_ready(p), std::cmp::Reverse(index(p)), std::cmp::Reverse(created(p.as_ref())))
+            });
             for pod in surplus.into_iter().take(usize::try_from(have - wanted).unwrap_or(0)) {
                 delete_pod(&mut self.plan, self.job.as_ref(), pod);
             }
@@ -421,11 +441,19 @@ impl<'a> Work<'a> {
     fn backoff(&self) -> Option<Duration> {
         let ended = |p: &Pod| -> i64 {
             let statuses = p.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
-            let ends = statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+            let ends =
+                statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
             ends.map(|t| t.as_second()).max().unwrap_or_else(|| created(p).as_second())
         };
-        let last_success = self.pods.iter().filter(|p| phase(p) == "Succeeded").map(|p| ended(p)).max().unwrap_or(0);
-        let failures: Vec<i64> = self.pods.iter().filter(|p| phase(p) == "Failed").map(|p| ended(p)).filter(|t| *t > last_success).collect();
+        let last_success =
+            self.pods.iter().filter(|p| phase(p) == "Succeeded").map(|p| ended(p)).max().unwrap_or(0);
+        let failures: Vec<i64> = self
+            .pods
+            .iter()
+            .filter(|p| phase(p) == "Failed")
+            .map(|p| ended(p))
+            .filter(|t| *t > last_success)
+            .collect();
         let last = failures.iter().max()?;
         let wait = (10i64 << (failures.len() - 1).min(10)).min(600);
         let left = last + wait - self.ask.now.as_second();
@@ -437,7 +465,8 @@ impl<'a> Work<'a> {
         taken.extend(parse_indexes(self.status.failed_indexes.as_deref().unwrap_or_default()));
         taken.extend(active.iter().filter_map(|p| index(p)));
         let failures = |number: i32| {
-            let same = self.pods.iter().filter(|p| index(p) == Some(number) && has_failed(p, self.only_failed()));
+            let same =
+                self.pods.iter().filter(|p| index(p) == Some(number) && has_failed(p, self.only_failed()));
             let counts = same.map(|p| p.annotation(FAILURES).and_then(|f| f.parse().ok()).unwrap_or(0) + 1);
             counts.max().unwrap_or(0)
         };
@@ -556,7 +585,8 @@ impl<'a> Work<'a> {
         self.status.ready = Some(ready);
         self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);
         self.status.failed = self.status.failed.filter(|n| *n > 0);
-        let terminating = self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
+        let terminating =
+            self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
         self.status.terminating = Some(terminating);
         self.status.conditions = self.status.conditions.take().filter(|c| !c.is_empty());
         let mut next = Job::clone(self.job);

@@ -96,7 +96,8 @@ impl Kubelet {
         let name = settings.node_name();
         let client = Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-kubelet")?;
         let runtime = cri::Runtime::new(settings.runtime_socket());
-        let driver = cgroup_driver(&runtime).await.context("asking the container runtime for its configuration")?;
+        let driver =
+            cgroup_driver(&runtime).await.context("asking the container runtime for its configuration")?;
         let machine = Machine::read().context("reading what the machine has")?;
         let addresses = node::machine::addresses(&settings).context("finding the node's address")?;
         let whole = |bytes: &[u8]| serde_json::from_slice(bytes);
@@ -134,8 +135,16 @@ fn service(bytes: &[u8]) -> Result<Service, serde_json::Error> {
     use k8s_openapi::api::core::v1::ServiceSpec;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     let whole: Service = serde_json::from_slice(bytes)?;
-    let metadata = ObjectMeta { name: whole.metadata.name, namespace: whole.metadata.namespace, ..ObjectMeta::default() };
-    let spec = whole.spec.map(|s| ServiceSpec { cluster_ip: s.cluster_ip, ports: s.ports, ..ServiceSpec::default() });
+    let metadata = ObjectMeta {
+        name: whole.metadata.name,
+        namespace: whole.metadata.namespace,
+        ..ObjectMeta::default()
+    };
+    let spec = whole.spec.map(|s| ServiceSpec {
+        cluster_ip: s.cluster_ip,
+        ports: s.ports,
+        ..ServiceSpec::default()
+    });
     Ok(Service { metadata, spec, status: None })
 }
 

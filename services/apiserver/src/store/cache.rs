@@ -291,7 +291,8 @@ impl Cache {
     /// The cache a key belongs to.
     pub fn of_key(&self, key: &str) -> Option<Arc<ResourceCache>> {
         let resources = self.resources.read().unwrap_or_else(PoisonError::into_inner);
-        let (prefix, cache) = resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
+        let (prefix, cache) =
+            resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
         key.starts_with(&**prefix).then(|| cache.clone())
     }
 

@@ -61,8 +61,12 @@ impl Rollout<'_> {
         }
         self.plan.update(set.as_ref(), &next)?;
         self.set_revision(revision(&next));
-        let known =
-            self.next.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "Progressing");
+        let known = self
+            .next
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .any(|c| c.type_ == "Progressing");
         if !known && self.has_deadline() {
             let message = format!("Found new replica set {:?}", set.name());
             self.condition("Progressing", "True", "FoundNewReplicaSet", &message);
@@ -82,7 +86,9 @@ impl Rollout<'_> {
 
     /// Deletes old sets beyond the history limit.
     pub(super) fn clean_up(&mut self) {
-        let Some(limit) = self.spec.revision_history_limit.and_then(|l| usize::try_from(l).ok()) else { return };
+        let Some(limit) = self.spec.revision_history_limit.and_then(|l| usize::try_from(l).ok()) else {
+            return;
+        };
         let mut idle: Vec<_> = self.old_sets.iter().copied().filter(|s| !s.deleting()).collect();
         if idle.len() <= limit {
             return;

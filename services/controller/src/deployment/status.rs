@@ -119,7 +119,8 @@ impl Rollout<'_> {
         });
         match failing {
             Some(failure) => {
-                let (reason, message) = (failure.reason.unwrap_or_default(), failure.message.unwrap_or_default());
+                let (reason, message) =
+                    (failure.reason.unwrap_or_default(), failure.message.unwrap_or_default());
                 self.condition("ReplicaFailure", "True", &reason, &message);
             }
             None => {
@@ -131,7 +132,8 @@ impl Rollout<'_> {
     }
 
     fn progress(&mut self, before: &DeploymentStatus, counts: &DeploymentStatus) {
-        let done = self.get("Progressing").and_then(|c| c.reason.clone()).unwrap_or_default() == "NewReplicaSetAvailable";
+        let done = self.get("Progressing").and_then(|c| c.reason.clone()).unwrap_or_default()
+            == "NewReplicaSetAvailable";
         let subject = match self.new_set {
             Some(set) => format!("ReplicaSet {:?}", set.name()),
             None => format!("Deployment {:?}", self.old.name()),

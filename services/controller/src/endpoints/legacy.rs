@@ -87,7 +87,11 @@ impl Controller for Legacy {
         next.metadata.labels = Some(labels);
         next.subsets = Some(truncated(subsets)).filter(|s| !s.is_empty());
         let failed = |reason, what: &str| {
-            Event::warning(service.as_ref(), reason, format!("Failed to {what} endpoint {}: {{error}}", service.key()))
+            Event::warning(
+                service.as_ref(),
+                reason,
+                format!("Failed to {what} endpoint {}: {{error}}", service.key()),
+            )
         };
         match known {
             None => plan.create(&next)?.on_err = Some(failed("FailedToCreateEndpoint", "create")),
@@ -107,8 +111,10 @@ fn subsets(service: &Service, chosen: &[&std::sync::Arc<Pod>], v6: bool) -> Vec<
     let publish = service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses) == Some(true);
     let headless = service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None");
     let portless = service.spec.as_ref().and_then(|s| s.ports.as_ref()).is_none_or(Vec::is_empty);
-    let mut by_port: BTreeMap<Option<(String, i32, String, String)>, BTreeMap<String, (bool, EndpointAddress)>> =
-        BTreeMap::new();
+    let mut by_port: BTreeMap<
+        Option<(String, i32, String, String)>,
+        BTreeMap<String, (bool, EndpointAddress)>,
+    > = BTreeMap::new();
     for pod in chosen.iter().filter(|p| publish || !p.deleting()) {
         let Some(ip) = pods::address(pod, v6) else { continue };
         let address = EndpointAddress {

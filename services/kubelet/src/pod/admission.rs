@@ -25,7 +25,11 @@ pub struct Facts<'a> {
 }
 
 fn refuse(reason: &str, message: impl std::fmt::Display) -> Box<Verdict> {
-    Box::new(Verdict { reason: reason.to_owned(), message: format!("Pod was rejected: {message}"), condition: None })
+    Box::new(Verdict {
+        reason: reason.to_owned(),
+        message: format!("Pod was rejected: {message}"),
+        condition: None,
+    })
 }
 
 /// The decision.
@@ -57,7 +61,9 @@ pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Resul
     let short = |name: &str, requested: i64, used: i64, capacity: i64| {
         refuse(
             &format!("OutOf{name}"),
-            format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"),
+            format!(
+                "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+            ),
         )
     };
     let room = |name: &str| allocatable.get(name).map_or(0, |q| counted(name, q));
@@ -67,7 +73,8 @@ pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Resul
     }
     let mut names: Vec<&str> = vec!["cpu", "memory", "ephemeral-storage"];
     let containers = pod.facts().containers.iter().chain(pod.facts().init_containers.iter().flatten());
-    let asked = containers.flat_map(|c| c.resources.iter().flat_map(|r| r.requests.iter().flat_map(|q| q.keys())));
+    let asked =
+        containers.flat_map(|c| c.resources.iter().flat_map(|r| r.requests.iter().flat_map(|q| q.keys())));
     names.extend(asked.map(String::as_str));
     for name in names {
         let requested = pod_request(pod.facts(), name);
@@ -122,13 +129,22 @@ fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Box<Verdict>> {
                 None => *a == name,
             });
         if !allowed {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowlisted")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowlisted"),
+            ));
         }
         if name.starts_with("net.") && pod.host_network() {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowed with host net enabled")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowed with host net enabled"),
+            ));
         }
         if name.starts_with("kernel.") && pod.facts().host_ipc == Some(true) {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowed with host ipc enabled")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowed with host ipc enabled"),
+            ));
         }
     }
     Ok(())
@@ -142,14 +158,20 @@ fn matches(node: &Node, pod: &Pod) -> bool {
         return false;
     }
     let affinity = pod.facts().affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let Some(required) = affinity.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref()) else {
+    let Some(required) =
+        affinity.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref())
+    else {
         return true;
     };
     let name = node.metadata.name.as_deref().unwrap_or_default();
     required.node_selector_terms.iter().any(|term| term_matches(term, labels, name))
 }
 
-fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<String, String>, name: &str) -> bool {
+fn term_matches(
+    term: &NodeSelectorTerm,
+    labels: &std::collections::BTreeMap<String, String>,
+    name: &str,
+) -> bool {
     let holds = |value: Option<&str>, operator: &str, values: &[String]| match operator {
         "In" => value.is_some_and(|v| values.iter().any(|x| x == v)),
         "NotIn" => value.is_none_or(|v| values.iter().all(|x| x != v)),
@@ -172,6 +194,7 @@ fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<Str
     });
     by_label
         && fields.iter().all(|e| {
-            e.key == "metadata.name" && holds(Some(name), &e.operator, e.values.as_deref().unwrap_or_default())
+            e.key == "metadata.name"
+                && holds(Some(name), &e.operator, e.values.as_deref().unwrap_or_default())
         })
 }

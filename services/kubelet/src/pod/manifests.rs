@@ -85,7 +85,8 @@ fn parse(text: &str, node: &str, path: &Path) -> Result<Pod, String> {
         return Err("the pod has no containers".into());
     }
     // the same manifest is the same pod, on this node, wherever the kubelet restarts
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{node}\0{}\0{text}", path.display()).as_bytes());
+    let digest =
+        ring::digest::digest(&ring::digest::SHA256, format!("{node}\0{}\0{text}", path.display()).as_bytes());
     let hash: String = digest.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect();
     let meta = &mut pod.metadata;
     meta.name = Some(format!("{name}-{node}"));
@@ -127,7 +128,10 @@ async fn mirror(kubelet: &Kubelet, wanted: &HashMap<String, Arc<Pod>>) -> Result
         if !shown.annotation(CONFIG_MIRROR).is_some_and(|h| hashes.contains(h)) {
             let options = DeleteOptions {
                 grace_period_seconds: Some(0),
-                preconditions: Some(Preconditions { uid: Some(shown.uid().to_owned()), resource_version: None }),
+                preconditions: Some(Preconditions {
+                    uid: Some(shown.uid().to_owned()),
+                    resource_version: None,
+                }),
                 propagation_policy: None,
             };
             match kubelet.client.delete(&resource, key, &options).await {
@@ -152,7 +156,8 @@ async fn mirror(kubelet: &Kubelet, wanted: &HashMap<String, Arc<Pod>>) -> Result
         metadata.uid = None;
         let hash = pod.annotation(CONFIG_HASH).unwrap_or_default().to_owned();
         metadata.annotations.get_or_insert_default().insert(CONFIG_MIRROR.into(), hash);
-        match kubelet.client.create::<_, serde::de::IgnoredAny>(&resource, pod.namespace(), &shown, "").await {
+        match kubelet.client.create::<_, serde::de::IgnoredAny>(&resource, pod.namespace(), &shown, "").await
+        {
             Err(e) if !e.is(meta::Reason::AlreadyExists) => return Err(e),
             _ => {}
         }

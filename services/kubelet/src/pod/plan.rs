@@ -70,11 +70,12 @@ pub fn plan(pod: &Pod, observed: &Observed, results: &Results) -> Plan {
     for (_, c) in containers.iter().filter(|(r, _)| *r == Role::App) {
         keep += app_step(pod, observed, results, c, &mut plan);
     }
-    let sidecars_run = containers.iter().any(|(r, c)| {
-        *r == Role::Sidecar && observed.newest(&c.name).is_some_and(Seen::running)
-    });
+    let sidecars_run = containers
+        .iter()
+        .any(|(r, c)| *r == Role::Sidecar && observed.newest(&c.name).is_some_and(Seen::running));
     let apps_done = !containers.iter().any(|(r, c)| {
-        *r == Role::App && (plan.start.contains(&c.name) || observed.newest(&c.name).is_none_or(Seen::running))
+        *r == Role::App
+            && (plan.start.contains(&c.name) || observed.newest(&c.name).is_none_or(Seen::running))
     });
     if keep == 0 && apps_done || apps_done && sidecars_run && plan.stop.is_empty() {
         plan.kill = true;
@@ -114,7 +115,10 @@ fn unfit(c: &Container, seen: &Seen, results: &Results) -> Option<Stop> {
         return Some(stop(format!("Container {} definition changed", c.name), None));
     }
     if results.liveness_failed(&seen.id) {
-        return Some(stop(format!("Container {} failed liveness probe", c.name), Some(FailedProbe::Liveness)));
+        return Some(stop(
+            format!("Container {} failed liveness probe", c.name),
+            Some(FailedProbe::Liveness),
+        ));
     }
     if results.startup_failed(&seen.id) {
         return Some(stop(format!("Container {} failed startup probe", c.name), Some(FailedProbe::Startup)));
@@ -301,7 +305,8 @@ mod tests {
     }
 
     fn check(policy: &str, init: &[&str], containers: Vec<Seen>, start: &[&str], kill: bool) {
-        let named = |names: &[&str]| names.iter().map(|n| json!({ "name": n, "image": "i" })).collect::<Vec<_>>();
+        let named =
+            |names: &[&str]| names.iter().map(|n| json!({ "name": n, "image": "i" })).collect::<Vec<_>>();
         let spec = json!({
             "restartPolicy": policy, "initContainers": named(init), "containers": named(&["a", "b"]),
         });

@@ -60,7 +60,9 @@ impl Memory {
     pub fn retry(&mut self) {
         let pause = Duration::from_millis(500 << self.failures.min(7));
         self.failures += 1;
-        self.wake_at(Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)));
+        self.wake_at(
+            Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)),
+        );
     }
 }
 
@@ -176,7 +178,11 @@ impl Worker {
         let observed = match observe(&self.kubelet.runtime, pod.uid(), &pod, &mut self.memory.ended).await {
             Ok(observed) => observed,
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Asking the runtime for a pod");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Asking the runtime for a pod"
+                );
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -340,7 +346,11 @@ impl Worker {
         }
         if !self.cleaned {
             if let Err(error) = self.clean(&pod) {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Cleaning up after a pod");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Cleaning up after a pod"
+                );
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -378,7 +388,11 @@ impl Worker {
             Ok(_) => {}
             Err(e) if e.is_not_found() || e.is_conflict() => {}
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Deleting a pod that has ended");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Deleting a pod that has ended"
+                );
                 self.memory.retry();
             }
         }
@@ -389,7 +403,11 @@ impl Worker {
         match kill::remove(&self.kubelet, pod, observed).await {
             Ok(()) => Step::Done,
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&*error), "Removing a pod's containers");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&*error),
+                    "Removing a pod's containers"
+                );
                 self.memory.retry();
                 Step::Wait
             }

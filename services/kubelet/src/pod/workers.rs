@@ -107,7 +107,8 @@ impl Workers {
     /// Why it cannot.
     pub fn admit(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        let others: Vec<_> =
+            admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
         let node = kubelet.node.snapshot().get(&client::Key::new("", &kubelet.name)).cloned();
         let facts = admission::Facts {
             node: node.as_deref(),
@@ -126,7 +127,8 @@ impl Workers {
     /// What there is too little of.
     pub fn fits(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        let others: Vec<_> =
+            admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
         admission::resources(&others, pod, &kubelet.allocatable())?;
         admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
         Ok(())

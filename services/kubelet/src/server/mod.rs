@@ -117,7 +117,12 @@ pub async fn start(kubelet: Arc<Kubelet>, context: &mut daemon::Context) -> anyh
             }
         };
         for listener in listeners {
-            tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, None, health, stop.clone()))));
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(
+                listener,
+                None,
+                health,
+                stop.clone(),
+            ))));
         }
     }
     Ok(Servers { _tasks: tasks })
@@ -166,8 +171,11 @@ fn running(kubelet: &Kubelet) -> Answer {
         .filter(|h| h.view().observed.running().next().is_some())
         .map(|h| {
             let (pod, view) = (h.pod(), h.view());
-            let containers: Vec<_> =
-                view.observed.running().map(|c| json!({ "name": c.name, "image": c.image, "resources": {} })).collect();
+            let containers: Vec<_> = view
+                .observed
+                .running()
+                .map(|c| json!({ "name": c.name, "image": c.image, "resources": {} }))
+                .collect();
             let meta = &pod.metadata;
             json!({
                 "metadata": { "name": meta.name, "namespace": meta.namespace, "uid": meta.uid },
@@ -198,7 +206,8 @@ fn configuration(kubelet: &Kubelet) -> serde_json::Value {
 
 async fn checkpoint(kubelet: &Kubelet, namespace: &str, pod: &str, container: &str) -> Answer {
     let found = kubelet.workers.find(namespace, pod);
-    let id = found.and_then(|h| h.view().observed.newest(container).filter(|c| c.running()).map(|c| c.id.clone()));
+    let id =
+        found.and_then(|h| h.view().observed.newest(container).filter(|c| c.running()).map(|c| c.id.clone()));
     let Some(container_id) = id else {
         return text(StatusCode::NOT_FOUND, format!("container {container} does not exist"));
     };
@@ -209,7 +218,8 @@ async fn checkpoint(kubelet: &Kubelet, namespace: &str, pod: &str, container: &s
     let now = jiff::Timestamp::now();
     let location = dir.join(format!("checkpoint-{pod}_{namespace}-{container}-{now}.tar"));
     let location = location.to_string_lossy().into_owned();
-    let request = cri::v1::CheckpointContainerRequest { container_id, location: location.clone(), timeout: 0 };
+    let request =
+        cri::v1::CheckpointContainerRequest { container_id, location: location.clone(), timeout: 0 };
     match kubelet.runtime.checkpoint_container(request).await {
         Ok(_) => json(&json!({ "items": [location] })),
         Err(e) if e.is_unimplemented() => text(StatusCode::NOT_FOUND, e.to_string()),

@@ -28,9 +28,15 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir).map_err(error)?;
     }
-    let beside = path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&beside).map_err(error)?;
+    let beside =
+        path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()));
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&beside)
+        .map_err(error)?;
     file.write_all(content).and_then(|()| file.sync_all()).map_err(error)?;
     std::fs::rename(&beside, path).map_err(error)
 }

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PublicKeyData, SanType};
+use rcgen::{
+    CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Days a leaf lasts.
@@ -40,7 +42,13 @@ impl Leaf {
     /// A client certificate.
     pub fn client(common_name: &str, organizations: &[&str]) -> Self {
         let organizations = organizations.iter().map(|o| (*o).to_owned()).collect();
-        Self { common_name: common_name.into(), organizations, usage: Usage::Client, dns: Vec::new(), ips: Vec::new() }
+        Self {
+            common_name: common_name.into(),
+            organizations,
+            usage: Usage::Client,
+            dns: Vec::new(),
+            ips: Vec::new(),
+        }
     }
 
     /// A server certificate.
@@ -79,7 +87,6 @@ pub(crate) fn validity(now: Timestamp, days: i64) -> (time::OffsetDateTime, time
     (at(-1), at(days))
 }
 
-
 /// Whether a certificate still says what it should, by the right authority, for long enough, over this key.
 pub(crate) fn still_good(pem: &str, wanted: &Leaf, authority: &str, key: &KeyPair) -> bool {
     let der = |pem: &str| {
@@ -87,7 +94,8 @@ pub(crate) fn still_good(pem: &str, wanted: &Leaf, authority: &str, key: &KeyPai
         rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok() // unreadable: make it anew
     };
     let (Some(leaf), Some(authority)) = (der(pem), der(authority)) else { return false };
-    let (Ok((_, leaf)), Ok((_, authority))) = (X509Certificate::from_der(&leaf), X509Certificate::from_der(&authority))
+    let (Ok((_, leaf)), Ok((_, authority))) =
+        (X509Certificate::from_der(&leaf), X509Certificate::from_der(&authority))
     else {
         return false;
     };

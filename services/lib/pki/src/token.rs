@@ -20,13 +20,18 @@ impl Token {
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let Some(rest) = text.strip_prefix("K10") else {
-            let short = Self { authority_hash: String::new(), user: String::new(), password: text.to_owned() };
+            let short =
+                Self { authority_hash: String::new(), user: String::new(), password: text.to_owned() };
             return (!text.is_empty()).then_some(short);
         };
         let (hash, credentials) = rest.split_once("::")?;
         let (user, password) = credentials.split_once(':').unwrap_or(("", credentials));
         let valid = hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_hexdigit()) && !password.is_empty();
-        valid.then(|| Self { authority_hash: hash.to_owned(), user: user.to_owned(), password: password.to_owned() })
+        valid.then(|| Self {
+            authority_hash: hash.to_owned(),
+            user: user.to_owned(),
+            password: password.to_owned(),
+        })
     }
 }
 

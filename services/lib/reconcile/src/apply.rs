@@ -89,7 +89,10 @@ impl Applier<'_> {
                 self.controller.name(),
                 write.resource.plural
             );
-            return Err(client::Error::Api(Box::new(meta::Status::failure(meta::Reason::Forbidden, message))));
+            return Err(client::Error::Api(Box::new(meta::Status::failure(
+                meta::Reason::Forbidden,
+                message,
+            ))));
         }
         let manager = self.controller.name();
         let bytes = match &write.op {

@@ -7,7 +7,10 @@ const BANNED: [(&str, &str); 6] = [
     ("todo!(", "do it, or say clearly that it is not supported"),
     ("unimplemented!(", "do it, or say clearly that it is not supported"),
     ("FIXME", "mend it or open an issue"),
-    ("println!(", "log with fields; the answer of a command line goes through one function that expects the lint"),
+    (
+        "println!(",
+        "log with fields; the answer of a command line goes through one function that expects the lint",
+    ),
     ("std::thread::sleep", "wait on a condition"),
     ("serde_json::Value>>>", "no trees in caches"),
 ];
