@@ -226,10 +226,8 @@ impl<'a> Work<'a> {
             // an old pod stays until the new one is available
             let (new, old): (Vec<_>, Vec<_>) = running.iter().copied().partition(|p| self.is_new(p));
             let min = self.min_ready();
-            if let (Some(new), true) = (new.first(), !old.is_empty()) {
-                if is_available(new, min, self.ask.now) {
-                    delete.extend(old);
-                }
+            if new.first().is_some_and(|new| is_available(new, min, self.ask.now)) {
+                delete.extend(old);
             }
             return;
         }

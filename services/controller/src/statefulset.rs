@@ -143,8 +143,8 @@ impl<'a> Work<'a> {
         }
         let surplus: Vec<_> =
             pods.iter().rev().filter(|(n, _)| !wanted.contains(n)).map(|(_, p)| *p).collect();
-        let unhealthy_first =
-            wanted.clone().find(|n| pods.get(n).is_none_or(|p| !is_ready(p) || p.deleting()));
+        // the lowest of those that go and are not well: it alone may go while it is not
+        let first_ill = surplus.iter().rev().find(|p| !is_ready(p)).map(|p| p.uid().to_owned());
         for pod in &surplus {
             if pod.deleting() {
                 if self.parallel() {
@@ -152,8 +152,7 @@ impl<'a> Work<'a> {
                 }
                 return Ok(()); // one at a time
             }
-            // an unhealthy pod among those that stay is waited for, unless the one to go is itself unhealthy
-            if !self.parallel() && unhealthy_first.is_some() && is_ready(pod) {
+            if !self.parallel() && !is_ready(pod) && first_ill.as_deref() != Some(pod.uid()) {
                 return Ok(());
             }
             self.delete(pod);

@@ -54,10 +54,9 @@ impl Rollout<'_> {
         let Some(set) = self.new_set else { return Ok(()) };
         let mut next = ReplicaSet::clone(set);
         self.annotate(&mut next, Some(self.newest_revision() + 1));
-        if let Some(spec) = &mut next.spec {
-            if spec.min_ready_seconds.unwrap_or(0) != self.spec.min_ready_seconds.unwrap_or(0) {
-                spec.min_ready_seconds = Some(self.spec.min_ready_seconds.unwrap_or(0));
-            }
+        let wanted = self.spec.min_ready_seconds.unwrap_or(0);
+        if let Some(spec) = next.spec.as_mut().filter(|s| s.min_ready_seconds.unwrap_or(0) != wanted) {
+            spec.min_ready_seconds = Some(wanted);
         }
         self.plan.update(set.as_ref(), &next)?;
         self.set_revision(revision(&next));

@@ -89,10 +89,10 @@ impl Rollout<'_> {
         let counts = self.counts();
         if rolling && self.has_deadline() {
             self.progress(&before, &counts);
-        } else if !self.has_deadline() {
-            if let Some(conditions) = self.next.status.as_mut().and_then(|s| s.conditions.as_mut()) {
-                conditions.retain(|c| c.type_ != "Progressing");
-            }
+        } else if !self.has_deadline()
+            && let Some(conditions) = self.next.status.as_mut().and_then(|s| s.conditions.as_mut())
+        {
+            conditions.retain(|c| c.type_ != "Progressing");
         }
         let least = self.desired() - self.max_unavailable();
         if counts.available_replicas.unwrap_or(0) >= least {

@@ -62,7 +62,7 @@ impl Controller for Mirror {
             for wanted in endpoints.subsets.iter().flatten().flat_map(|s| slices(endpoints, s)) {
                 let same = existing.iter().position(|s| {
                     s.address_type == wanted.address_type
-                        && s.ports.as_ref().map(sorted) == wanted.ports.as_ref().map(sorted)
+                        && s.ports.as_deref().map(sorted) == wanted.ports.as_deref().map(sorted)
                 });
                 match same {
                     Some(i) => {
@@ -86,7 +86,7 @@ impl Controller for Mirror {
     }
 }
 
-fn sorted(ports: &Vec<EndpointPort>) -> Vec<(String, i32, String)> {
+fn sorted(ports: &[EndpointPort]) -> Vec<(String, i32, String)> {
     let key = |p: &EndpointPort| {
         (p.name.clone().unwrap_or_default(), p.port.unwrap_or(0), p.protocol.clone().unwrap_or_default())
     };

@@ -196,6 +196,13 @@ impl Graph {
             return Decision::Do(vec![Action::Owners { node: node.clone(), owners: solid }]);
         }
         let has_dependents = self.dependents(&node.uid).next().is_some();
+        // a dependent that waits for its own dependents may wait for this one: a circle is opened first
+        let circle = waiting && self.dependents(&node.uid).any(Node::waits_for_dependents);
+        if circle && node.owners.iter().any(|o| o.block_owner_deletion == Some(true)) {
+            let open = |o: &OwnerReference| OwnerReference { block_owner_deletion: Some(false), ..o.clone() };
+            let owners = node.owners.iter().map(open).collect();
+            return Decision::Do(vec![Action::Owners { node: node.clone(), owners }]);
+        }
         let policy =
             if waiting && has_dependents { Propagation::Foreground } else { super::policy(&node.finalizers) };
         Decision::Do(vec![Action::Delete { node: node.clone(), policy }])
