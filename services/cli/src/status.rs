@@ -32,7 +32,7 @@ trait Component {
     default_path = "/org/freedesktop/systemd1"
 )]
 trait Manager {
-    fn load_unit(&self, name: &str) -> zbus::Result<zbus::zvariant::OwnedObjectPath>;
+    fn load_unit(&self, name: &str) -> zbus::Result<zbus::OwnedObjectPath>;
 }
 
 #[proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]

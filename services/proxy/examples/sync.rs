@@ -2,6 +2,13 @@
 //!
 //! `cargo run --release -p k3s-rs-proxy --example sync -- 10000`
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "a failing test may panic"
+)]
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,12 @@
 //! Objects of upstream's kinds read as k8s-openapi's types.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "a failing test may panic"
+)]
+
 use k3s_rs_schema::{Object, Schema, json};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

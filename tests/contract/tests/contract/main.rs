@@ -2,6 +2,13 @@
 //!
 //! Each check works under a prefix of its own, since real etcd is shared by all of them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "a failing test may panic"
+)]
+
 mod compaction;
 mod fixture;
 mod lease;
