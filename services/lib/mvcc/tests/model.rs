@@ -1,6 +1,8 @@
 //! The engine's core beside a model that keeps every revision whole: whatever is written, compacted and rebuilt, reads
 //! at every revision and the history agree.
 
+#![allow(clippy::unwrap_used, reason = "a test through and through")]
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 

@@ -2,6 +2,8 @@
 //!
 //! Each check works under a prefix of its own, since real etcd is shared by all of them.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test through and through")]
+
 mod compaction;
 mod fixture;
 mod lease;

@@ -102,7 +102,7 @@ pub(crate) async fn sees_whole_revisions(f: Fixture) {
     let mut watch = f.kv.watch(WatchOptions::prefix(f.prefix(), start + 1)).await.unwrap();
     let key = f.prefix().to_vec();
     let range_end = etcd::prefix_end(&key).into();
-    let request = DeleteRangeRequest { key: key.into(), range_end, prev_kv: true, ..Default::default() };
+    let request = DeleteRangeRequest { key: key.into(), range_end, prev_kv: true };
     let answer = f.raw().delete_range(request).await.unwrap().into_inner();
     assert_eq!((answer.deleted, answer.prev_kvs.len()), (4, 4));
     loop {
