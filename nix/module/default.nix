@@ -20,7 +20,6 @@ let
     "datastore"
     "apiserver"
     "controller"
-    "scheduler"
   ];
 in
 {

@@ -103,7 +103,9 @@ pub fn already_exists(resource: &GroupResource, name: &str) -> Error {
 
 /// 409 after eight generated names were all taken.
 pub fn generate_name_conflict(resource: &GroupResource, name: &str) -> Error {
-    let message = format!("{resource} {name:?} already exists, the server was not able to generate a unique name for the object");
+    let message = format!(
+        "{resource} {name:?} already exists, the server was not able to generate a unique name for the object"
+    );
     let Error(status) = about(Reason::AlreadyExists, message, resource, name);
     status.retry_after(1).into()
 }
@@ -154,7 +156,8 @@ pub fn too_large(message: impl Into<String>) -> Error {
 /// 415.
 pub fn unsupported_media(supported: &[&str]) -> Error {
     let list = supported.join(", ");
-    let message = format!("the body of the request was in an unknown format - accepted media types include: {list}");
+    let message =
+        format!("the body of the request was in an unknown format - accepted media types include: {list}");
     failure(Reason::UnsupportedMediaType, message)
 }
 

@@ -43,7 +43,9 @@ fn parse_fields(text: &str) -> std::result::Result<Vec<Term>, String> {
     }
     parts.push(&text[start..]);
     for part in parts.into_iter().filter(|p| !p.is_empty()) {
-        let at = part.find(['=', '!']).ok_or_else(|| format!("invalid selector: {text:?}; can't understand {part:?}"))?;
+        let at = part
+            .find(['=', '!'])
+            .ok_or_else(|| format!("invalid selector: {text:?}; can't understand {part:?}"))?;
         let (label, rest) = part.split_at(at);
         let (value, equal) = if let Some(value) = rest.strip_prefix("!=") {
             (value, false)
@@ -76,9 +78,10 @@ impl Selection {
     pub fn read(endpoint: &Endpoint, labels: &str, fields: &str) -> Result<Self> {
         let labels = match labels {
             "" => None,
-            text => Some(meta::LabelSelector::parse(text).map_err(|e| {
-                errors::bad_request(format!("unable to parse requirement: {e}"))
-            })?),
+            text => Some(
+                meta::LabelSelector::parse(text)
+                    .map_err(|e| errors::bad_request(format!("unable to parse requirement: {e}")))?,
+            ),
         };
         let mut fields = parse_fields(fields).map_err(errors::bad_request)?;
         let known = endpoint.resource.kind.hooks.field_labels();
@@ -86,11 +89,17 @@ impl Selection {
             if term.label == "spec.host" && endpoint.is("", "pods") {
                 "spec.nodeName".clone_into(&mut term.label);
             }
-            if term.label == "metadata.name" || term.label == "metadata.namespace" || known.contains(&&*term.label) {
+            if term.label == "metadata.name"
+                || term.label == "metadata.namespace"
+                || known.contains(&&*term.label)
+            {
                 continue;
             }
             let text = if known.is_empty() {
-                format!("{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", term.label)
+                format!(
+                    "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                    term.label
+                )
             } else {
                 format!("field label not supported: {}", term.label)
             };
@@ -130,9 +139,11 @@ impl Selection {
 
     /// The key of the only object it can select, if it names one.
     pub fn object_key(&self, resource: &Resource, namespace: &str) -> Option<String> {
-        let fixed = |label: &str| self.fields.iter().find(|t| t.equal && t.label == label).map(|t| t.value.as_str());
+        let fixed =
+            |label: &str| self.fields.iter().find(|t| t.equal && t.label == label).map(|t| t.value.as_str());
         let name = fixed("metadata.name").filter(|n| !n.is_empty())?;
-        let namespace = if namespace.is_empty() { fixed("metadata.namespace").unwrap_or("") } else { namespace };
+        let namespace =
+            if namespace.is_empty() { fixed("metadata.namespace").unwrap_or("") } else { namespace };
         if resource.kind.namespaced && namespace.is_empty() {
             return None;
         }

@@ -76,7 +76,13 @@ impl Server {
     }
 
     /// An object as the store has it now.
-    pub async fn read(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>> {
+    pub async fn read(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Object>> {
         let cache = self.cache_of(group, plural)?;
         let entry = self.store.get_stored(&cache, &cache.resource.key(namespace, name), 0).await?;
         entry.map(|e| cache.resource.decode(&e)).transpose().map_err(errors::internal)

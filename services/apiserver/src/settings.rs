@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn durations() {
-        let table = [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("x", None), ("5", None)];
+        let table =
+            [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("x", None), ("5", None)];
         for (text, millis) in table {
             assert_eq!(parse_duration(text).map(|d| d.as_millis()), millis, "{text}");
         }

@@ -13,9 +13,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 ///
 /// # Errors
 /// A file cannot be read or holds nothing usable.
-pub fn client_config(authority: Option<&Path>, identity: Option<(&Path, &Path)>) -> anyhow::Result<ClientConfig> {
+pub fn client_config(
+    authority: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
+) -> anyhow::Result<ClientConfig> {
     let provider = web::provider();
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
     let builder = match authority {
         Some(file) => {
             let mut roots = RootCertStore::empty();

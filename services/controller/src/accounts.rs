@@ -34,9 +34,11 @@ fn phase(namespace: &Namespace) -> &str {
 }
 
 fn namespace_of<K: Kind>(name: &'static str) -> Watch {
-    Watch::map::<K>(move |_, object| {
-        if object.name() == name { vec![Key::new("", object.namespace())] } else { Vec::new() }
-    })
+    Watch::map::<K>(
+        move |_, object| {
+            if object.name() == name { vec![Key::new("", object.namespace())] } else { Vec::new() }
+        },
+    )
 }
 
 impl Controller for DefaultAccounts {

@@ -28,7 +28,8 @@ impl Schedule {
             None => (text.trim(), zone),
         };
         if let Some(every) = text.strip_prefix("@every ") {
-            let nanos = meta::time::parse_duration(every).ok_or_else(|| format!("failed to parse duration {text}"))?;
+            let nanos = meta::time::parse_duration(every)
+                .ok_or_else(|| format!("failed to parse duration {text}"))?;
             return Ok(Self { fields: Fields::Every((nanos / 1_000_000_000).max(1)), zone });
         }
         let text = match text {
@@ -65,7 +66,14 @@ impl Schedule {
     fn search(&self, time: Timestamp, bits: &[u64; 5], both: bool) -> Option<Timestamp> {
         let has = |i: usize, value: i8| bits[i] & (1 << value) != 0;
         let mut at = time.to_zoned(self.zone.clone()).datetime();
-        at = at.with().second(0).subsec_nanosecond(0).build().ok()?.checked_add(Span::new().minutes(1)).ok()?;
+        at = at
+            .with()
+            .second(0)
+            .subsec_nanosecond(0)
+            .build()
+            .ok()?
+            .checked_add(Span::new().minutes(1))
+            .ok()?;
         let limit = at.year().checked_add(5)?;
         while at.year() <= limit {
             if !has(3, at.month()) {

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use client::{DeleteOptions, Preconditions, Propagation};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
-use client::{DeleteOptions, Preconditions, Propagation};
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 
 use crate::common::created;
@@ -53,7 +53,9 @@ impl Controller for CronJobs {
 /// `Complete` or `Failed`, once the job has ended.
 fn ended(job: &Job) -> Option<&str> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
-    let end = conditions.iter().find(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")?;
+    let end = conditions
+        .iter()
+        .find(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True")?;
     Some(&end.type_)
 }
 
@@ -75,7 +77,8 @@ fn follow(plan: &mut Plan, cron: &CronJob, next: &mut CronJob, jobs: &[&Arc<Job>
             let message = format!("Saw completed job: {}, condition: {end}", job.name());
             plan.events.push(Event::normal(cron, "SawCompletedJob", message));
         }
-        let finish = job.status.as_ref().and_then(|s| s.completion_time.as_ref()).filter(|_| end == Some("Complete"));
+        let finish =
+            job.status.as_ref().and_then(|s| s.completion_time.as_ref()).filter(|_| end == Some("Complete"));
         if let Some(finish) = finish
             && status.last_successful_time.as_ref().is_none_or(|last| last.0 < finish.0)
         {
@@ -119,11 +122,14 @@ fn delete(plan: &mut Plan, cron: &CronJob, job: &Job) {
 
 /// Deletes ended jobs beyond the history limits.
 fn clean_up(plan: &mut Plan, cron: &CronJob, spec: &CronJobSpec, jobs: &[&Arc<Job>]) {
-    let limits = [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
+    let limits =
+        [("Complete", spec.successful_jobs_history_limit), ("Failed", spec.failed_jobs_history_limit)];
     for (end, limit) in limits {
         let Some(limit) = limit.and_then(|l| usize::try_from(l).ok()) else { continue };
         let mut old: Vec<_> = jobs.iter().filter(|j| ended(j) == Some(end) && !j.deleting()).collect();
-        old.sort_by_key(|j| (j.status.as_ref().and_then(|s| s.start_time.clone()).map(|t| t.0), j.name().to_owned()));
+        old.sort_by_key(|j| {
+            (j.status.as_ref().and_then(|s| s.start_time.clone()).map(|t| t.0), j.name().to_owned())
+        });
         let surplus = old.len().saturating_sub(limit);
         for job in old.into_iter().take(surplus) {
             delete(plan, cron, job);
@@ -172,7 +178,8 @@ fn start(
     }
     let Some((due, missed)) = schedule.latest(earliest, now) else { return Ok(()) };
     if missed > 100 {
-        let message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
+        let message =
+            "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
         plan.events.push(Event::warning(cron, "TooManyMissedTimes", message));
     }
     if spec.starting_deadline_seconds.is_some_and(|d| due.as_second() + d < now.as_second()) {
@@ -188,7 +195,8 @@ fn start(
     }
     match spec.concurrency_policy.as_deref() {
         Some("Forbid") if !active.is_empty() => {
-            let message = "Not starting job because prior execution is running and concurrency policy is Forbid";
+            let message =
+                "Not starting job because prior execution is running and concurrency policy is Forbid";
             plan.events.push(Event::normal(cron, "JobAlreadyActive", message));
             return Ok(());
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{
-    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint, Toleration,
+    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint,
+    Toleration,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
@@ -119,7 +120,9 @@ impl<'a> Work<'a> {
 
     /// Whether the set's pods should run on a node, and go on running there.
     fn fits(&self, node: &Node) -> (bool, bool) {
-        let Some(spec) = self.set.spec.as_ref().and_then(|s| s.template.spec.as_ref()) else { return (false, false) };
+        let Some(spec) = self.set.spec.as_ref().and_then(|s| s.template.spec.as_ref()) else {
+            return (false, false);
+        };
         if spec.node_name.as_deref().is_some_and(|n| !n.is_empty() && n != node.name()) {
             return (false, false);
         }
@@ -142,8 +145,12 @@ impl<'a> Work<'a> {
         }
         let mut tolerations = spec.tolerations.clone().unwrap_or_default();
         tolerations.extend(own_tolerations(spec.host_network == Some(true)));
-        let taints: Vec<&Taint> =
-            node.spec.iter().flat_map(|s| s.taints.iter().flatten()).filter(|t| t.effect != "PreferNoSchedule").collect();
+        let taints: Vec<&Taint> = node
+            .spec
+            .iter()
+            .flat_map(|s| s.taints.iter().flatten())
+            .filter(|t| t.effect != "PreferNoSchedule")
+            .collect();
         let tolerated = |t: &&&Taint| tolerations.iter().any(|o| tolerates(o, t));
         let all = taints.iter().filter(|t| !tolerated(t)).count() == 0;
         let stays = taints.iter().filter(|t| t.effect == "NoExecute" && !tolerated(t)).count() == 0;
@@ -195,12 +202,20 @@ impl<'a> Work<'a> {
         for pod in pods.iter().filter(|p| !p.deleting()) {
             match phase(pod) {
                 "Failed" => {
-                    let message = format!("Found failed daemon pod {}/{} on node {node}, will try to kill it", pod.namespace(), pod.name());
+                    let message = format!(
+                        "Found failed daemon pod {}/{} on node {node}, will try to kill it",
+                        pod.namespace(),
+                        pod.name()
+                    );
                     plan.events.push(Event::warning(self.set.as_ref(), "FailedDaemonPod", message));
                     delete.push(pod);
                 }
                 "Succeeded" => {
-                    let message = format!("Found succeeded daemon pod {}/{} on node {node}, will try to delete it", pod.namespace(), pod.name());
+                    let message = format!(
+                        "Found succeeded daemon pod {}/{} on node {node}, will try to delete it",
+                        pod.namespace(),
+                        pod.name()
+                    );
                     plan.events.push(Event::normal(self.set.as_ref(), "SucceededDaemonPod", message));
                     delete.push(pod);
                 }
@@ -211,16 +226,19 @@ impl<'a> Work<'a> {
             // an old pod stays until the new one is available
             let (new, old): (Vec<_>, Vec<_>) = running.iter().copied().partition(|p| self.is_new(p));
             let min = self.min_ready();
-            if let (Some(new), true) = (new.first(), !old.is_empty()) {
-                if is_available(new, min, self.ask.now) {
-                    delete.extend(old);
-                }
+            if new.first().is_some_and(|new| is_available(new, min, self.ask.now)) {
+                delete.extend(old);
             }
             return;
         }
         if running.len() > 1 {
             delete.extend(running.into_iter().skip(1));
-        } else if running.is_empty() && should && pods.iter().all(|p| p.deleting()) && surging && !pods.is_empty() {
+        } else if running.is_empty()
+            && should
+            && pods.iter().all(|p| p.deleting())
+            && surging
+            && !pods.is_empty()
+        {
             create.push(node);
         }
     }
@@ -267,7 +285,9 @@ impl<'a> Work<'a> {
         let strategy = self.set.spec.as_ref().and_then(|s| s.update_strategy.as_ref());
         let rolling = strategy.and_then(|s| s.rolling_update.as_ref());
         let total = i32::try_from(self.nodes().filter(|n| self.fits(n).0).count()).unwrap_or(i32::MAX);
-        let of = |v: Option<&IntOrString>, default| v.map_or(default, |v| scaled(v, total, true).unwrap_or(default));
+        let of = |v: Option<&IntOrString>, default| {
+            v.map_or(default, |v| scaled(v, total, true).unwrap_or(default))
+        };
         let surge = of(rolling.and_then(|r| r.max_surge.as_ref()), 0);
         let unavailable = of(rolling.and_then(|r| r.max_unavailable.as_ref()), 1);
         if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }

@@ -80,9 +80,8 @@ impl Controller for Disruption {
         let mut next = PodDisruptionBudget::clone(budget);
         let status = match expected(ask.view, budget, &pods) {
             Ok((expected, desired)) => {
-                let healthy = |p: &&&Arc<Pod>| {
-                    !p.deleting() && !disrupted.contains_key(p.name()) && is_ready(p)
-                };
+                let healthy =
+                    |p: &&&Arc<Pod>| !p.deleting() && !disrupted.contains_key(p.name()) && is_ready(p);
                 let current = pods.iter().filter(healthy).count() as i32;
                 let allowed = if expected > 0 { (current - desired).max(0) } else { 0 };
                 let (state, reason) =
@@ -180,10 +179,16 @@ fn scale(view: &View, pods: &[&Arc<Pod>]) -> Result<i32, String> {
                 (set.uid().to_owned(), set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1))
             }
             "ReplicationController" => {
-                let set = view.get::<ReplicationController>(&key).ok_or("replication controller not found")?;
+                let set =
+                    view.get::<ReplicationController>(&key).ok_or("replication controller not found")?;
                 (set.uid().to_owned(), set.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1))
             }
-            kind => return Err(format!("found no controllers for pod {:?}: {kind} has no scale known here", pod.name())),
+            kind => {
+                return Err(format!(
+                    "found no controllers for pod {:?}: {kind} has no scale known here",
+                    pod.name()
+                ));
+            }
         };
         if seen.insert(uid) {
             total += size;

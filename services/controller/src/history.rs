@@ -94,7 +94,9 @@ impl<'a> History<'a> {
             .known
             .iter()
             .filter(|r| r.name() != self.current.name())
-            .filter(|r| !r.label(REVISION_LABEL).is_some_and(|l| live.contains(l)) && !live.contains(r.name()))
+            .filter(|r| {
+                !r.label(REVISION_LABEL).is_some_and(|l| live.contains(l)) && !live.contains(r.name())
+            })
             .collect();
         let limit = usize::try_from(limit).unwrap_or(0);
         let surplus = idle.len().saturating_sub(limit);

@@ -84,7 +84,8 @@ impl Controller for NodeIpam {
             taken.extend(shares.filter_map(|c| Range::parse(c).ok()));
         }
         let is_bare = |n: &&std::sync::Arc<Node>| {
-            n.spec.as_ref().and_then(|s| s.pod_cidr.as_deref()).unwrap_or_default().is_empty() && !n.deleting()
+            n.spec.as_ref().and_then(|s| s.pod_cidr.as_deref()).unwrap_or_default().is_empty()
+                && !n.deleting()
         };
         for node in ask.view.all::<Node>().filter(is_bare) {
             let mut shares = Vec::new();

@@ -40,8 +40,11 @@ impl Controller for Namespaces {
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(namespace) = ask.view.get::<Namespace>(ask.key).filter(|n| n.deleting()) else { return Ok(plan) };
-        let ours = namespace.spec.iter().flat_map(|s| s.finalizers.iter().flatten()).any(|f| f == "kubernetes");
+        let Some(namespace) = ask.view.get::<Namespace>(ask.key).filter(|n| n.deleting()) else {
+            return Ok(plan);
+        };
+        let ours =
+            namespace.spec.iter().flat_map(|s| s.finalizers.iter().flatten()).any(|f| f == "kubernetes");
         if ours {
             plan.effects.push(Arc::new(Empty { namespace: Namespace::clone(namespace) }));
         }
@@ -123,7 +126,9 @@ impl Empty {
     ) -> Result<usize, client::Error> {
         let items: Vec<Item> = match client.list(&found.resource, namespace, &ListParams::default()).await {
             Ok(list) => list.items,
-            Err(error) if error.is_not_found() || error.status().is_some_and(|s| s.code == 405) => return Ok(0),
+            Err(error) if error.is_not_found() || error.status().is_some_and(|s| s.code == 405) => {
+                return Ok(0);
+            }
             Err(error) => return Err(error),
         };
         let options =
@@ -198,29 +203,67 @@ fn conditions(left: &Left) -> Vec<(&'static str, &'static str, &'static str, Str
     };
     let mut out = Vec::new();
     out.push(if left.discovery.is_empty() {
-        ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered".into())
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered".into(),
+        )
     } else {
-        let message = format!("Discovery failed for some groups, {} failing: {}", left.discovery.len(), left.discovery.join(", "));
+        let message = format!(
+            "Discovery failed for some groups, {} failing: {}",
+            left.discovery.len(),
+            left.discovery.join(", ")
+        );
         ("NamespaceDeletionDiscoveryFailure", "True", "DiscoveryFailed", message)
     });
-    out.push(("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions", "All legacy kube types successfully parsed".into()));
+    out.push((
+        "NamespaceDeletionGroupVersionParsingFailure",
+        "False",
+        "ParsedGroupVersions",
+        "All legacy kube types successfully parsed".into(),
+    ));
     out.push(if left.deletion.is_empty() {
-        ("NamespaceDeletionContentFailure", "False", "ContentDeleted", "All content successfully deleted, may be waiting on finalization".into())
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization".into(),
+        )
     } else {
-        let message = format!("Failed to delete all resource types, {} remaining: {}", left.deletion.len(), left.deletion.join(", "));
+        let message = format!(
+            "Failed to delete all resource types, {} remaining: {}",
+            left.deletion.len(),
+            left.deletion.join(", ")
+        );
         ("NamespaceDeletionContentFailure", "True", "ContentDeletionFailed", message)
     });
     out.push(if left.objects.is_empty() {
         ("NamespaceContentRemaining", "False", "ContentRemoved", "All content successfully removed".into())
     } else {
         let text = list(&left.objects, &|name, count| format!("{name} has {count} resource instances"));
-        ("NamespaceContentRemaining", "True", "SomeResourcesRemain", format!("Some resources are remaining: {text}"))
+        (
+            "NamespaceContentRemaining",
+            "True",
+            "SomeResourcesRemain",
+            format!("Some resources are remaining: {text}"),
+        )
     });
     out.push(if left.finalizers.is_empty() {
-        ("NamespaceFinalizersRemaining", "False", "ContentHasNoFinalizers", "All content-preserving finalizers finished".into())
+        (
+            "NamespaceFinalizersRemaining",
+            "False",
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished".into(),
+        )
     } else {
         let text = list(&left.finalizers, &|name, count| format!("{name} in {count} resource instances"));
-        ("NamespaceFinalizersRemaining", "True", "SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {text}"))
+        (
+            "NamespaceFinalizersRemaining",
+            "True",
+            "SomeFinalizersRemain",
+            format!("Some content in the namespace has finalizers remaining: {text}"),
+        )
     });
     out
 }

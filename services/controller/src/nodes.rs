@@ -47,8 +47,13 @@ fn wanted_taints(node: &Node, ready: &str, now: Timestamp) -> Vec<Taint> {
     let mut taints = Vec::new();
     let mut add = |key: &str, effect: &str| {
         let key = format!("node.kubernetes.io/{key}");
-        let known = node.spec.iter().flat_map(|s| s.taints.iter().flatten()).find(|t| t.key == key && t.effect == effect);
-        let since = known.map_or_else(|| (effect == "NoExecute").then_some(Time(now)), |t| t.time_added.clone());
+        let known = node
+            .spec
+            .iter()
+            .flat_map(|s| s.taints.iter().flatten())
+            .find(|t| t.key == key && t.effect == effect);
+        let since =
+            known.map_or_else(|| (effect == "NoExecute").then_some(Time(now)), |t| t.time_added.clone());
         taints.push(Taint { key, effect: effect.into(), value: None, time_added: since });
     };
     match ready {
@@ -81,7 +86,13 @@ fn wanted_taints(node: &Node, ready: &str, now: Timestamp) -> Vec<Taint> {
 
 fn is_ours(taint: &Taint) -> bool {
     let keys = [
-        "not-ready", "unreachable", "memory-pressure", "disk-pressure", "pid-pressure", "network-unavailable", "unschedulable",
+        "not-ready",
+        "unreachable",
+        "memory-pressure",
+        "disk-pressure",
+        "pid-pressure",
+        "network-unavailable",
+        "unschedulable",
     ];
     taint.effect != "PreferNoSchedule"
         && taint.key.strip_prefix("node.kubernetes.io/").is_some_and(|k| keys.contains(&k))
@@ -101,7 +112,11 @@ impl Controller for Lifecycle {
     }
 
     fn writes(&self) -> Vec<Permit> {
-        vec![Permit::of::<Node>("patch"), Permit::sub::<Node>("status", "patch"), Permit::sub::<Pod>("status", "patch")]
+        vec![
+            Permit::of::<Node>("patch"),
+            Permit::sub::<Node>("status", "patch"),
+            Permit::sub::<Pod>("status", "patch"),
+        ]
     }
 
     fn period(&self) -> Option<Duration> {
@@ -125,9 +140,13 @@ impl Controller for Lifecycle {
         let ready = condition(&next, "Ready").map_or("Unknown", |c| c.status.as_str()).to_owned();
         let known: Vec<Taint> = node.spec.iter().flat_map(|s| s.taints.iter().flatten()).cloned().collect();
         let wanted = wanted_taints(&next, &ready, ask.now);
-        let mut taints: Vec<Taint> =
-            known.iter().filter(|t| !is_ours(t) || wanted.iter().any(|w| w.key == t.key && w.effect == t.effect)).cloned().collect();
-        let added = wanted.into_iter().filter(|w| !known.iter().any(|t| t.key == w.key && t.effect == w.effect));
+        let mut taints: Vec<Taint> = known
+            .iter()
+            .filter(|t| !is_ours(t) || wanted.iter().any(|w| w.key == t.key && w.effect == t.effect))
+            .cloned()
+            .collect();
+        let added =
+            wanted.into_iter().filter(|w| !known.iter().any(|t| t.key == w.key && t.effect == w.effect));
         taints.extend(added);
         if taints != known {
             let patch = json!({"metadata": {"uid": node.uid(), "resourceVersion": node.metadata.resource_version},
@@ -173,7 +192,8 @@ fn silence(node: &mut Node, now: Timestamp) {
 
 /// The beta labels follow the stable ones.
 fn labels(plan: &mut Plan, node: &Node) {
-    let pairs = [("kubernetes.io/os", "beta.kubernetes.io/os"), ("kubernetes.io/arch", "beta.kubernetes.io/arch")];
+    let pairs =
+        [("kubernetes.io/os", "beta.kubernetes.io/os"), ("kubernetes.io/arch", "beta.kubernetes.io/arch")];
     for (from, to) in pairs {
         if let Some(value) = node.label(from).filter(|v| node.label(to) != Some(v)) {
             let patch = json!({"metadata": {"uid": node.uid(), "labels": {to: value}}});
@@ -209,10 +229,16 @@ impl Controller for TaintEviction {
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(pod) = ask.view.get::<Pod>(ask.key).filter(|p| !p.deleting() && !is_terminal(p)) else { return Ok(plan) };
+        let Some(pod) = ask.view.get::<Pod>(ask.key).filter(|p| !p.deleting() && !is_terminal(p)) else {
+            return Ok(plan);
+        };
         let Some(node) = ask.view.get::<Node>(&Key::new("", node_name(pod))) else { return Ok(plan) };
-        let taints: Vec<&Taint> =
-            node.spec.iter().flat_map(|s| s.taints.iter().flatten()).filter(|t| t.effect == "NoExecute").collect();
+        let taints: Vec<&Taint> = node
+            .spec
+            .iter()
+            .flat_map(|s| s.taints.iter().flatten())
+            .filter(|t| t.effect == "NoExecute")
+            .collect();
         if taints.is_empty() {
             return Ok(plan);
         }
@@ -221,9 +247,14 @@ impl Controller for TaintEviction {
         for taint in taints {
             let using: Vec<_> = tolerations.iter().filter(|t| tolerates(t, taint)).collect();
             let since = taint.time_added.as_ref().map_or(ask.now, |t| t.0);
-            let seconds = if using.is_empty() { Some(0) } else { using.iter().filter_map(|t| t.toleration_seconds).min() };
+            let seconds = if using.is_empty() {
+                Some(0)
+            } else {
+                using.iter().filter_map(|t| t.toleration_seconds).min()
+            };
             let Some(seconds) = seconds else { continue };
-            let at = Timestamp::from_second(since.as_second().saturating_add(seconds.max(0))).unwrap_or(Timestamp::MAX);
+            let at = Timestamp::from_second(since.as_second().saturating_add(seconds.max(0)))
+                .unwrap_or(Timestamp::MAX);
             due = Some(due.map_or(at, |d| d.min(at)));
         }
         let Some(due) = due else { return Ok(plan) };

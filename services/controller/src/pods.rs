@@ -48,9 +48,8 @@ impl Controller for PodGc {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let of_node = Watch::map::<Node>(|view, node| {
-            view.indexed::<Pod>(node.name()).map(|p| p.key()).collect()
-        });
+        let of_node =
+            Watch::map::<Node>(|view, node| view.indexed::<Pod>(node.name()).map(|p| p.key()).collect());
         vec![Watch::root::<Pod>(), of_node]
     }
 
@@ -73,7 +72,8 @@ impl Controller for PodGc {
             return Ok(plan);
         }
         let Some(found) = ask.view.named::<Node>("", node) else {
-            let since = pod.metadata.deletion_timestamp.as_ref().map_or_else(|| created(pod.as_ref()), |t| t.0);
+            let since =
+                pod.metadata.deletion_timestamp.as_ref().map_or_else(|| created(pod.as_ref()), |t| t.0);
             let left = since.as_second() + QUARANTINE - ask.now.as_second();
             if left > 0 {
                 plan.again(Duration::from_secs(u64::try_from(left).unwrap_or(1)));
@@ -84,7 +84,11 @@ impl Controller for PodGc {
         };
         let taints = found.spec.iter().flat_map(|s| s.taints.iter().flatten());
         let out_of_service = taints.into_iter().any(|t| t.key == "node.kubernetes.io/out-of-service");
-        let ready = found.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = found
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .any(|c| c.type_ == "Ready" && c.status == "True");
         if pod.deleting() && out_of_service && !ready {
             end(&mut plan, pod, ask, "PodGC: node with out-of-service taint");
         } else if is_terminal(pod) && !pod.deleting() {

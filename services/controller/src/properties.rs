@@ -4,14 +4,18 @@
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use reconcile::Controller;
 use reconcile::kit::World;
 use serde_json::{Value, json};
 
-use crate::{accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, statefulset};
+use crate::{
+    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, statefulset,
+};
 
 fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
@@ -42,8 +46,11 @@ fn world<K: reconcile::Kind>(root: Value) -> (World, client::Key) {
 }
 
 fn ready(pod: &mut Pod) {
-    pod.status = Some(serde_json::from_value(json!({"phase": "Running", "podIP": "10.0.0.1",
-        "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready", "status": "True"}]})).unwrap());
+    pod.status = Some(
+        serde_json::from_value(json!({"phase": "Running", "podIP": "10.0.0.1",
+        "podIPs": [{"ip": "10.0.0.1"}], "conditions": [{"type": "Ready", "status": "True"}]}))
+        .unwrap(),
+    );
 }
 
 #[test]
@@ -86,7 +93,10 @@ fn deployments_roll() {
     assert_eq!(pods.len(), 4);
     assert!(pods.iter().all(|p| p.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("j")));
     let status = world.all::<Deployment>().remove(0).status.unwrap();
-    assert_eq!((status.updated_replicas, status.available_replicas, status.unavailable_replicas), (Some(4), Some(4), None));
+    assert_eq!(
+        (status.updated_replicas, status.available_replicas, status.unavailable_replicas),
+        (Some(4), Some(4), None)
+    );
 }
 
 #[test]
@@ -143,8 +153,11 @@ fn two_days_of_cron_jobs() {
         let now = meta::time::rfc3339(world.now);
         world
             .each::<Job>(|j| {
-                j.status = Some(serde_json::from_value(json!({"startTime": now, "completionTime": now,
-                    "conditions": [{"type": "Complete", "status": "True"}]})).unwrap());
+                j.status = Some(
+                    serde_json::from_value(json!({"startTime": now, "completionTime": now,
+                    "conditions": [{"type": "Complete", "status": "True"}]}))
+                    .unwrap(),
+                );
             })
             .unwrap();
         made.extend(world.all::<Job>().into_iter().filter_map(|j| j.metadata.name));
@@ -177,7 +190,8 @@ fn small_ones() {
     let root = accounts::RootCertificates { root: "pem".into() };
     assert_eq!(world.check(&accounts::DefaultAccounts, &key, 5).unwrap().all::<ServiceAccount>().len(), 1);
     assert_eq!(world.check(&root, &key, 5).unwrap().all::<ConfigMap>().len(), 1);
-    let (world, key) = self::world::<ResourceQuota>(json!({"metadata": meta("q"), "spec": {"hard": {"pods": "3"}}}));
+    let (world, key) =
+        self::world::<ResourceQuota>(json!({"metadata": meta("q"), "spec": {"hard": {"pods": "3"}}}));
     world.check(&quota::Quotas, &key, 5).unwrap();
     let spec = json!({"minAvailable": 1, "selector": selector()});
     let (world, key) = self::world::<PodDisruptionBudget>(json!({"metadata": meta("b"), "spec": spec}));

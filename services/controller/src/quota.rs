@@ -10,8 +10,8 @@ use client::Key;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota, ResourceQuotaStatus,
-    ScopedResourceSelectorRequirement, Secret, Service,
+    ConfigMap, Container, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
+    ResourceQuotaStatus, ScopedResourceSelectorRequirement, Secret, Service,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Wire;
 use meta::quantity::Quantity;
@@ -64,7 +64,9 @@ impl Controller for Quotas {
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(quota) = ask.view.get::<ResourceQuota>(ask.key).filter(|q| !q.deleting()) else { return Ok(plan) };
+        let Some(quota) = ask.view.get::<ResourceQuota>(ask.key).filter(|q| !q.deleting()) else {
+            return Ok(plan);
+        };
         let hard = quota.spec.as_ref().and_then(|s| s.hard.clone()).unwrap_or_default();
         let usage = usage(ask.view, quota);
         let known = quota.status.as_ref().and_then(|s| s.used.clone()).unwrap_or_default();

@@ -156,7 +156,8 @@ impl<O: Selects> Set<'_, O> {
             labeled: count(&|p| selects(&labels, p.metadata.labels.as_ref())),
             ready: count(&is_ready),
             available: count(&|p| is_available(p, self.min_ready, ask.now)),
-            terminating: mine.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32,
+            terminating: mine.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count()
+                as i32,
         };
         if self.min_ready > 0 && counts.ready == self.desired && counts.available != self.desired {
             let soonest = active.iter().filter_map(|p| ready_since(p)).max();
@@ -267,7 +268,10 @@ impl Controller for ReplicationControllers {
     }
 
     fn writes(&self) -> Vec<Permit> {
-        vec![Permit::of::<Pod>("create delete patch"), Permit::sub::<ReplicationController>("status", "patch")]
+        vec![
+            Permit::of::<Pod>("create delete patch"),
+            Permit::sub::<ReplicationController>("status", "patch"),
+        ]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {

@@ -33,9 +33,9 @@ pub fn cluster_role(settings: &Settings) -> anyhow::Result<Value> {
         json!({"apiGroups": ["*"], "resources": ["*"], "verbs": ["delete", "patch", "update"]}),
         json!({"nonResourceURLs": ["*"], "verbs": ["get"]}),
     ];
-    list.extend(rules.into_iter().map(|((group, verbs), resources)| {
-        json!({"apiGroups": [group], "resources": resources, "verbs": verbs})
-    }));
+    list.extend(rules.into_iter().map(
+        |((group, verbs), resources)| json!({"apiGroups": [group], "resources": resources, "verbs": verbs}),
+    ));
     Ok(json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",

@@ -18,7 +18,10 @@ impl Controller for Aggregation {
 
     fn watches(&self) -> Vec<Watch> {
         let all = Watch::map::<ClusterRole>(|view, _| {
-            view.all::<ClusterRole>().filter(|r| r.aggregation_rule.is_some()).map(|r| r.key()).collect::<Vec<Key>>()
+            view.all::<ClusterRole>()
+                .filter(|r| r.aggregation_rule.is_some())
+                .map(|r| r.key())
+                .collect::<Vec<Key>>()
         });
         vec![Watch::root::<ClusterRole>(), all]
     }

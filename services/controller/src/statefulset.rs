@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetSpec, StatefulSetStatus};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 
@@ -46,7 +48,9 @@ impl Controller for StatefulSets {
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(set) = ask.view.get::<StatefulSet>(ask.key).filter(|s| !s.deleting()) else { return Ok(plan) };
+        let Some(set) = ask.view.get::<StatefulSet>(ask.key).filter(|s| !s.deleting()) else {
+            return Ok(plan);
+        };
         let Some(spec) = &set.spec else { return Ok(plan) };
         let pods: Vec<&Arc<Pod>> = claim(ask.view, set.as_ref(), &mut plan)?;
         let known: Vec<&Arc<ControllerRevision>> = claim(ask.view, set.as_ref(), &mut plan)?;
@@ -61,7 +65,8 @@ impl Controller for StatefulSets {
         }
         let update = history.current.name().to_owned();
         let stored = |name: &str| history.known.iter().find(|r| r.name() == name).copied();
-        let current = status.current_revision.clone().filter(|name| stored(name).is_some()).unwrap_or(update.clone());
+        let current =
+            status.current_revision.clone().filter(|name| stored(name).is_some()).unwrap_or(update.clone());
         let old_template = stored(&current).and_then(|r| r.data.clone());
         let old_template: Option<PodTemplateSpec> =
             old_template.map(|d| serde_json::from_value(d.0["spec"]["template"].clone())).transpose()?;
@@ -136,8 +141,10 @@ impl<'a> Work<'a> {
                 return Ok(());
             }
         }
-        let surplus: Vec<_> = pods.iter().rev().filter(|(n, _)| !wanted.contains(n)).map(|(_, p)| *p).collect();
-        let unhealthy_first = wanted.clone().find(|n| pods.get(n).is_none_or(|p| !is_ready(p) || p.deleting()));
+        let surplus: Vec<_> =
+            pods.iter().rev().filter(|(n, _)| !wanted.contains(n)).map(|(_, p)| *p).collect();
+        // the lowest of those that go and are not well: it alone may go while it is not
+        let first_ill = surplus.iter().rev().find(|p| !is_ready(p)).map(|p| p.uid().to_owned());
         for pod in &surplus {
             if pod.deleting() {
                 if self.parallel() {
@@ -145,8 +152,7 @@ impl<'a> Work<'a> {
                 }
                 return Ok(()); // one at a time
             }
-            // an unhealthy pod among those that stay is waited for, unless the one to go is itself unhealthy
-            if !self.parallel() && unhealthy_first.is_some() && is_ready(pod) {
+            if !self.parallel() && !is_ready(pod) && first_ill.as_deref() != Some(pod.uid()) {
                 return Ok(());
             }
             self.delete(pod);
@@ -168,8 +174,10 @@ impl<'a> Work<'a> {
         };
         if is_terminal(pod) {
             if !pod.deleting() {
-                let message = format!("StatefulSet {} is recreating {} Pod {}", self.set.key(), phase(pod), pod.name());
-                let reason = if phase(pod) == "Failed" { "RecreatingFailedPod" } else { "RecreatingTerminatedPod" };
+                let message =
+                    format!("StatefulSet {} is recreating {} Pod {}", self.set.key(), phase(pod), pod.name());
+                let reason =
+                    if phase(pod) == "Failed" { "RecreatingFailedPod" } else { "RecreatingTerminatedPod" };
                 self.plan.events.push(Event::warning(self.set.as_ref(), reason, message));
                 self.delete(pod);
             }
@@ -198,7 +206,8 @@ impl<'a> Work<'a> {
             .unwrap_or(1)
             .max(1);
         let mut unavailable =
-            wanted.clone().filter(|n| pods.get(n).is_none_or(|p| !self.available(p) || p.deleting())).count() as i32;
+            wanted.clone().filter(|n| pods.get(n).is_none_or(|p| !self.available(p) || p.deleting())).count()
+                as i32;
         let old: Vec<&Arc<Pod>> = pods
             .iter()
             .rev()
@@ -302,15 +311,24 @@ impl<'a> Work<'a> {
             labels.extend(self.spec.selector.match_labels.clone().unwrap_or_default());
             let policy = self.spec.persistent_volume_claim_retention_policy.as_ref();
             if policy.and_then(|p| p.when_deleted.as_deref()) == Some("Delete") {
-                let owner = OwnerReference { controller: Some(true), block_owner_deletion: None, ..self.set.owner_reference() };
+                let owner = OwnerReference {
+                    controller: Some(true),
+                    block_owner_deletion: None,
+                    ..self.set.owner_reference()
+                };
                 claim.metadata.owner_references = Some(vec![owner]);
             }
-            let subject = format!("create Claim {name} Pod {}-{number} in StatefulSet {}", self.set.name(), self.set.name());
+            let subject = format!(
+                "create Claim {name} Pod {}-{number} in StatefulSet {}",
+                self.set.name(),
+                self.set.name()
+            );
             let set = self.set.as_ref();
             let (ok, failed) = (format!("{subject} success"), format!("{subject} failed error: {{error}}"));
-            self.plan
-                .create(&claim)?
-                .events(Event::normal(set, "SuccessfulCreate", ok), Event::warning(set, "FailedCreate", failed));
+            self.plan.create(&claim)?.events(
+                Event::normal(set, "SuccessfulCreate", ok),
+                Event::warning(set, "FailedCreate", failed),
+            );
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, namespaces, nodes, pods, quota,
-    replicas, roles, statefulset,
+    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, namespaces, nodes, pods,
+    quota, replicas, roles, statefulset,
 };
 
 /// A controller, its other names, and how it is made.

@@ -27,7 +27,8 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         bail!("backend wireguard-native is not supported yet; vxlan and host-gw are");
     }
     let network: Subnet = settings.cluster_cidr.parse().context("clusterCIDR")?;
-    let client = Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-flannel").context("reading the kubeconfig")?;
+    let client =
+        Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-flannel").context("reading the kubeconfig")?;
     let nodes = CacheBuilder::new(Resource::of::<core::Node>(), Node::project).start(client.clone());
     let mut changes = nodes.subscribe();
     let mut shutdown = context.shutdown.clone();
@@ -108,7 +109,9 @@ impl Ground {
     async fn lay(settings: &Settings, kernel: &Network, subnet: Subnet, own: &Node) -> anyhow::Result<Self> {
         let address = own.internal_ip.context("the node has no IPv4 address")?;
         let outer = match settings.iface.as_str() {
-            "" => kernel.link_of(address.into()).await?.with_context(|| format!("no device has {address}"))?,
+            "" => {
+                kernel.link_of(address.into()).await?.with_context(|| format!("no device has {address}"))?
+            }
             name => kernel.link(name).await?.with_context(|| format!("no device {name:?}"))?,
         };
         let (backend, vni) = (settings.backend, settings.vni);
@@ -141,8 +144,10 @@ impl Ground {
     /// more: the forwarding entries of such a node are harmless and go with the device.
     async fn known(&self, kernel: &Network) -> Result<BTreeMap<Subnet, Option<Peer>>, netlink::Error> {
         let routes = kernel.routes(&self.link).await?;
-        let subnets = routes.into_iter().map(|((first, prefix), gateway)| (Subnet { first, prefix }, gateway));
-        let ours = subnets.filter(|(subnet, gateway)| self.backend == Backend::Vxlan && *gateway == subnet.first);
+        let subnets =
+            routes.into_iter().map(|((first, prefix), gateway)| (Subnet { first, prefix }, gateway));
+        let ours =
+            subnets.filter(|(subnet, gateway)| self.backend == Backend::Vxlan && *gateway == subnet.first);
         Ok(ours.map(|(subnet, _)| (subnet, None)).collect())
     }
 

@@ -17,7 +17,11 @@ pub struct Peer {
 }
 
 /// The peers by their pods' ranges. A node that has not said yet how it is reached is left out.
-pub fn peers<'a>(own: &str, backend: Backend, nodes: impl Iterator<Item = (&'a str, &'a Node)>) -> BTreeMap<Subnet, Peer> {
+pub fn peers<'a>(
+    own: &str,
+    backend: Backend,
+    nodes: impl Iterator<Item = (&'a str, &'a Node)>,
+) -> BTreeMap<Subnet, Peer> {
     let mut peers = BTreeMap::new();
     for (_, node) in nodes.filter(|(name, _)| *name != own) {
         let (Some(subnet), Some(machine)) = (node.subnet, node.public_ip()) else { continue };

@@ -55,7 +55,9 @@ mod tests {
 
     #[test]
     fn ranges() {
-        for (text, want) in [("10.42.3.7/24", Some("10.42.3.0/24")), ("0.0.0.0/0", Some("0.0.0.0/0")), ("fd00::/64", None)] {
+        for (text, want) in
+            [("10.42.3.7/24", Some("10.42.3.0/24")), ("0.0.0.0/0", Some("0.0.0.0/0")), ("fd00::/64", None)]
+        {
             assert_eq!(text.parse::<Subnet>().ok().map(|s| s.to_string()).as_deref(), want);
         }
     }

@@ -13,7 +13,8 @@ use crate::pod::facts::{PodFacts, Qos, pod_limit, pod_request, qos};
 use crate::runtime::resources::{PERIOD, quota, shares};
 
 /// Hierarchies of version 1 a pod has a directory in.
-const V1: &[&str] = &["cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd"];
+const V1: &[&str] =
+    &["cpu", "cpuacct", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "hugetlb", "systemd"];
 const V2: &[&str] = &["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
 
 /// The node's cgroups.
@@ -99,7 +100,10 @@ impl Cgroups {
     /// # Errors
     /// The cgroup file system refuses.
     pub fn set_burstable_shares(&self, milli_cpu: i64) -> io::Result<()> {
-        self.apply(&self.tier(Qos::Burstable), Limits { shares: Some(shares(milli_cpu)), ..Limits::default() })
+        self.apply(
+            &self.tier(Qos::Burstable),
+            Limits { shares: Some(shares(milli_cpu)), ..Limits::default() },
+        )
     }
 
     /// Makes a pod's cgroup, or brings its limits up to date.
@@ -128,7 +132,12 @@ impl Cgroups {
         let now = |file: &Path| -> io::Result<i64> {
             let text = std::fs::read_to_string(file)?;
             // "max" and -1: no limit
-            Ok(text.split_whitespace().next().and_then(|v| v.parse().ok()).filter(|v| *v > 0).unwrap_or(i64::MAX))
+            Ok(text
+                .split_whitespace()
+                .next()
+                .and_then(|v| v.parse().ok())
+                .filter(|v| *v > 0)
+                .unwrap_or(i64::MAX))
         };
         let wider = |wanted: Option<i64>, now: i64| wanted.filter(|w| *w <= 0 || *w > now);
         let wanted = Limits {
@@ -218,7 +227,10 @@ impl Cgroups {
             set(&cpu.join("cpu.cfs_quota_us"), &unlimited(quota, "-1"))?;
         }
         if let Some(memory) = limits.memory {
-            set(&self.root.join("memory").join(path).join("memory.limit_in_bytes"), &unlimited(memory, "-1"))?;
+            set(
+                &self.root.join("memory").join(path).join("memory.limit_in_bytes"),
+                &unlimited(memory, "-1"),
+            )?;
         }
         if let Some(pids) = limits.pids {
             set(&self.root.join("pids").join(path).join("pids.max"), &unlimited(pids, "max"))?;

@@ -37,7 +37,8 @@ pub fn pressure(kubelet: &Kubelet) -> Pressure {
         hard.get(signal).is_some_and(|t| available < machine::threshold(Some(t), whole))
     };
     // a machine that cannot be looked at is not said to be short
-    let memory = machine::memory_available().is_ok_and(|free| below("memory.available", free, kubelet.machine.memory));
+    let memory =
+        machine::memory_available().is_ok_and(|free| below("memory.available", free, kubelet.machine.memory));
     let disk = machine::disk(&kubelet.settings.root_dir).is_ok_and(|d| {
         below("nodefs.available", d.free, d.size)
             || below("imagefs.available", d.free, d.size)
@@ -78,7 +79,11 @@ async fn containers(kubelet: &Kubelet) {
                 && seen.exited()
                 && let Err(error) = kill::remove_container(kubelet, seen).await
             {
-                tracing::warn!(container = seen.name, error = crate::chain(&*error), "Removing an old container");
+                tracing::warn!(
+                    container = seen.name,
+                    error = crate::chain(&*error),
+                    "Removing an old container"
+                );
             }
         }
     }
@@ -138,10 +143,16 @@ async fn images(kubelet: &Kubelet, unused: &mut HashMap<String, Instant>, now: b
     }
 }
 
-async fn try_images(kubelet: &Kubelet, unused: &mut HashMap<String, Instant>, now: bool) -> Result<(), cri::Error> {
+async fn try_images(
+    kubelet: &Kubelet,
+    unused: &mut HashMap<String, Instant>,
+    now: bool,
+) -> Result<(), cri::Error> {
     let listed = kubelet.runtime.list_images(v1::ListImagesRequest { filter: None }).await?.images;
-    let containers = kubelet.runtime.list_containers(v1::ListContainersRequest { filter: None }).await?.containers;
-    let used: HashSet<_> = containers.iter().flat_map(|c| [c.image_id.clone(), c.image_ref.clone()]).collect();
+    let containers =
+        kubelet.runtime.list_containers(v1::ListContainersRequest { filter: None }).await?.containers;
+    let used: HashSet<_> =
+        containers.iter().flat_map(|c| [c.image_id.clone(), c.image_ref.clone()]).collect();
     unused.retain(|id, _| listed.iter().any(|i| i.id == *id) && !used.contains(id));
     for image in listed.iter().filter(|i| !used.contains(&i.id) && !i.pinned) {
         unused.entry(image.id.clone()).or_insert_with(Instant::now);
@@ -184,14 +195,17 @@ async fn evict(kubelet: &Kubelet, unused: &mut HashMap<String, Instant>) {
             return;
         }
     }
-    let usage = match kubelet.runtime.list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest { filter: None }).await {
-        Ok(listed) => listed.stats,
-        Err(error) => return tracing::warn!(error = crate::chain(&error), "Asking for the use of resources"),
-    };
+    let usage =
+        match kubelet.runtime.list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest { filter: None }).await {
+            Ok(listed) => listed.stats,
+            Err(error) => {
+                return tracing::warn!(error = crate::chain(&error), "Asking for the use of resources");
+            }
+        };
     let memory_of = |uid: &str| {
-        let of_pod = usage.iter().find(|s| {
-            s.attributes.as_ref().and_then(|a| a.metadata.as_ref()).is_some_and(|m| m.uid == uid)
-        });
+        let of_pod = usage
+            .iter()
+            .find(|s| s.attributes.as_ref().and_then(|a| a.metadata.as_ref()).is_some_and(|m| m.uid == uid));
         let memory = of_pod.and_then(|s| s.linux.as_ref()?.memory.as_ref()?.working_set_bytes);
         memory.map_or(0, |m| i64::try_from(m.value).unwrap_or(i64::MAX))
     };
@@ -209,7 +223,10 @@ async fn evict(kubelet: &Kubelet, unused: &mut HashMap<String, Instant>) {
         .collect();
     candidates.sort_by_key(|(order, _)| std::cmp::Reverse(*order));
     let Some((_, handle)) = candidates.first() else { return };
-    let message = format!("The node was low on resource: {what}. Threshold quantity: {}.", kubelet.settings.eviction_hard.get(signal).cloned().unwrap_or_default());
+    let message = format!(
+        "The node was low on resource: {what}. Threshold quantity: {}.",
+        kubelet.settings.eviction_hard.get(signal).cloned().unwrap_or_default()
+    );
     let pod = handle.pod();
     kubelet.events.pod(&pod, "", Kind::Warning, "Evicted", &message);
     let condition = PodCondition {

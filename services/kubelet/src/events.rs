@@ -87,7 +87,13 @@ impl Events {
     }
 
     fn send(&self, object: ObjectReference, kind: Kind, reason: &str, message: &str) {
-        let told = Told { object, kind, reason: reason.to_owned(), message: message.to_owned(), at: Timestamp::now() };
+        let told = Told {
+            object,
+            kind,
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            at: Timestamp::now(),
+        };
         tracing::debug!(name = told.object.name, reason, event = message, "Event occurred");
         if self.sender.try_send(told).is_err() {
             tracing::warn!(reason, "Dropped an event: too many are waiting");

@@ -96,7 +96,8 @@ impl Kubelet {
         let name = settings.node_name();
         let client = Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-kubelet")?;
         let runtime = cri::Runtime::new(settings.runtime_socket());
-        let driver = cgroup_driver(&runtime).await.context("asking the container runtime for its configuration")?;
+        let driver =
+            cgroup_driver(&runtime).await.context("asking the container runtime for its configuration")?;
         let machine = Machine::read().context("reading what the machine has")?;
         let addresses = node::machine::addresses(&settings).context("finding the node's address")?;
         let whole = |bytes: &[u8]| serde_json::from_slice(bytes);
@@ -134,8 +135,16 @@ fn service(bytes: &[u8]) -> Result<Service, serde_json::Error> {
     use k8s_openapi::api::core::v1::ServiceSpec;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     let whole: Service = serde_json::from_slice(bytes)?;
-    let metadata = ObjectMeta { name: whole.metadata.name, namespace: whole.metadata.namespace, ..ObjectMeta::default() };
-    let spec = whole.spec.map(|s| ServiceSpec { cluster_ip: s.cluster_ip, ports: s.ports, ..ServiceSpec::default() });
+    let metadata = ObjectMeta {
+        name: whole.metadata.name,
+        namespace: whole.metadata.namespace,
+        ..ObjectMeta::default()
+    };
+    let spec = whole.spec.map(|s| ServiceSpec {
+        cluster_ip: s.cluster_ip,
+        ports: s.ports,
+        ..ServiceSpec::default()
+    });
     Ok(Service { metadata, spec, status: None })
 }
 
@@ -163,7 +172,7 @@ async fn cgroup_driver(runtime: &cri::Runtime) -> Result<cri::v1::CgroupDriver, 
 ///
 /// # Errors
 /// The node cannot be set up: unusable settings, no runtime, ports taken.
-pub async fn run(settings: Settings, mut stop: web::Shutdown) -> anyhow::Result<()> {
+pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Result<()> {
     use anyhow::Context;
     for key in settings.ignored_keys() {
         tracing::warn!(key, "Ignored a setting this kubelet does not know");
@@ -179,15 +188,15 @@ pub async fn run(settings: Settings, mut stop: web::Shutdown) -> anyhow::Result<
     if !kubelet.cgroups.systemd {
         kubelet.cgroups.ensure_tiers(whole).context("making the pods' cgroups")?;
     }
-    let servers = server::start(Arc::clone(&kubelet), stop.clone()).await.context("starting to serve")?;
+    let servers = server::start(Arc::clone(&kubelet), &mut context).await.context("starting to serve")?;
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(node::run(Arc::clone(&kubelet)));
     tasks.spawn(node::lease::run(Arc::clone(&kubelet)));
     tasks.spawn(pod::workers::run(Arc::clone(&kubelet)));
     tasks.spawn(collect::run(Arc::clone(&kubelet)));
-    tracing::info!(node = kubelet.name, "Started kubelet");
+    context.ready(&format!("node {}", kubelet.name));
     tokio::select! {
-        () = stop.wait() => {}
+        () = context.shutdown.wait() => {}
         Some(ended) = tasks.join_next() => ended.context("a part of the kubelet ended")?,
     }
     drop(servers);

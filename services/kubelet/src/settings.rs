@@ -1,28 +1,14 @@
 //! Upstream's `KubeletConfiguration`, and beside it what upstream takes as flags.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Why settings cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("reading {0}")]
-    Read(PathBuf, #[source] std::io::Error),
-    /// It is no YAML.
-    #[error("parsing {0}")]
-    Parse(PathBuf, #[source] yaml::Error),
-    /// A value is not what its key takes.
-    #[error("{0}")]
-    Shape(PathBuf, #[source] serde_json::Error),
-}
-
 /// Settings; keys as in upstream's `KubeletConfiguration` (kubelet.config.k8s.io/v1beta1).
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 #[allow(missing_docs)] // upstream documents its keys
 pub struct Settings {
@@ -55,18 +41,18 @@ pub struct Settings {
     pub container_runtime_endpoint: String,
     pub resolv_conf: PathBuf,
     pub eviction_hard: BTreeMap<String, String>,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub eviction_pressure_transition_period: Duration,
     pub max_pods: i64,
     pub pod_pids_limit: i64,
     pub static_pod_path: PathBuf,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub file_check_frequency: Duration,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub sync_frequency: Duration,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub node_status_update_frequency: Duration,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub node_status_report_frequency: Duration,
     pub node_lease_duration_seconds: i32,
     pub register_node: bool,
@@ -77,22 +63,22 @@ pub struct Settings {
     pub image_gc_high_threshold_percent: i64,
     #[serde(rename = "imageGCLowThresholdPercent")]
     pub image_gc_low_threshold_percent: i64,
-    #[serde(deserialize_with = "duration", rename = "imageMinimumGCAge")]
+    #[serde(with = "duration", rename = "imageMinimumGCAge")]
     pub image_minimum_gc_age: Duration,
     pub container_log_max_size: String,
     pub container_log_max_files: usize,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub shutdown_grace_period: Duration,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub shutdown_grace_period_critical_pods: Duration,
     pub allowed_unsafe_sysctls: Vec<String>,
     pub seccomp_default: bool,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub streaming_connection_idle_timeout: Duration,
     #[serde(rename = "cpuCFSQuota")]
     pub cpu_cfs_quota: bool,
     pub serialize_image_pulls: bool,
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub runtime_request_timeout: Duration,
     pub enable_debugging_handlers: bool,
     pub crash_loop_back_off: CrashLoopBackOff,
@@ -102,7 +88,7 @@ pub struct Settings {
 }
 
 /// `authentication`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Authentication {
     /// Requests without credentials are `system:anonymous`.
@@ -113,22 +99,16 @@ pub struct Authentication {
     pub x509: X509,
 }
 
-/// `enabled`, on unless said.
-#[derive(Debug, Clone, Deserialize)]
+/// `enabled`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub struct Switch {
     /// Whether.
     #[serde(default)]
     pub enabled: bool,
 }
 
-impl Default for Switch {
-    fn default() -> Self {
-        Self { enabled: false }
-    }
-}
-
 /// `authentication.x509`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct X509 {
     /// The authority of client certificates.
@@ -137,7 +117,7 @@ pub struct X509 {
 }
 
 /// `authorization`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Authorization {
     /// `Webhook` or `AlwaysAllow`.
@@ -151,11 +131,11 @@ impl Default for Authorization {
 }
 
 /// `crashLoopBackOff`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CrashLoopBackOff {
     /// The longest wait between two starts.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "duration")]
     pub max_container_restart_period: Duration,
 }
 
@@ -232,16 +212,6 @@ impl Default for Settings {
 const KNOWN: &[&str] = &["apiVersion", "kind", "failCgroupV1", "cgroupDriver", "failSwapOn"];
 
 impl Settings {
-    /// Reads a YAML or JSON file.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::Read(path.into(), e))?;
-        let value = yaml::parse(&text).map_err(|e| Error::Parse(path.into(), e))?;
-        serde_json::from_value(value).map_err(|e| Error::Shape(path.into(), e))
-    }
-
     /// Keys that have no effect.
     pub fn ignored_keys(&self) -> impl Iterator<Item = &str> {
         self.unknown.keys().map(String::as_str).filter(|k| !KNOWN.contains(k))
@@ -267,9 +237,21 @@ impl Settings {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text).ok_or_else(|| serde::de::Error::custom(format!("invalid duration {text:?}")))
+/// Durations as Go writes them.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::parse_duration(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("invalid duration {text:?}")))
+    }
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{}s", duration.as_secs_f64()))
+    }
 }
 
 /// Go's durations without a sign: `1h30m`, `10s`, `1.5s`, `100ms`.

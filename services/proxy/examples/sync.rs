@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
     let facts = Facts { pods: vec!["10.42.0.0/16".parse()?], node_ports: vec![] };
     let mut program = Program::open(facts)?;
-    let plans = || (0..count).map(|i| (Key::new("bench", format!("s{i}")), planned(i, 2))).collect::<HashMap<_, _>>();
+    let plans =
+        || (0..count).map(|i| (Key::new("bench", format!("s{i}")), planned(i, 2))).collect::<HashMap<_, _>>();
     let begun = Instant::now();
     let changed = program.reconcile(plans())?;
     println!("cold sync of {count} Services ({} elements): {:?}", changed.elements, begun.elapsed());

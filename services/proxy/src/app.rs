@@ -26,14 +26,18 @@ const RETRY_MOST: Duration = Duration::from_secs(30);
 
 /// Runs the proxy until it is told to stop. The kernel keeps what was programmed.
 pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()> {
-    let facts = Facts { pods: pods(&settings.cluster_cidr)?, node_ports: settings.node_port_addresses.clone() };
-    let client = Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-proxy").context("reading the kubeconfig")?;
+    let facts =
+        Facts { pods: pods(&settings.cluster_cidr)?, node_ports: settings.node_port_addresses.clone() };
+    let client =
+        Client::from_kubeconfig(&settings.kubeconfig, "k3s-rs-proxy").context("reading the kubeconfig")?;
     let condition = Condition::default();
-    let healthz = context.listeners("healthz", async || health::bind(&settings.healthz_bind_address).await).await;
+    let healthz =
+        context.listeners("healthz", async || health::bind(&settings.healthz_bind_address).await).await;
     for listener in healthz.with_context(|| format!("listening on {}", settings.healthz_bind_address))? {
         tokio::spawn(health::serve(listener, condition.clone(), context.shutdown.clone()));
     }
-    let metrics = context.listeners("metrics", async || health::bind(&settings.metrics_bind_address).await).await;
+    let metrics =
+        context.listeners("metrics", async || health::bind(&settings.metrics_bind_address).await).await;
     for listener in metrics.with_context(|| format!("listening on {}", settings.metrics_bind_address))? {
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
@@ -111,7 +115,11 @@ impl Proxy {
                     self.counts.failures.inc();
                     self.condition.set_in_step(false);
                     let wait = retry.map_or(RETRY, |w| (w * 2).min(RETRY_MOST));
-                    tracing::error!(error = &error as &dyn std::error::Error, ?wait, "The kernel refused a change");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        ?wait,
+                        "The kernel refused a change"
+                    );
                     retry = Some(wait);
                 }
             }
@@ -199,7 +207,8 @@ impl Proxy {
     /// Ends what still goes to endpoints that are gone.
     fn clean(&mut self, changed: Changed) -> Result<(), netlink::Error> {
         let flows = crate::stale::delete(&mut self.conntrack, &changed.fronts)?;
-        let is_sticky = |front: &Option<crate::plan::Front>| front.as_ref().is_none_or(|f| f.affinity.is_some());
+        let is_sticky =
+            |front: &Option<crate::plan::Front>| front.as_ref().is_none_or(|f| f.affinity.is_some());
         let sticky: Vec<_> = changed.fronts.into_iter().filter(|(_, front)| is_sticky(front)).collect();
         let clients = if sticky.is_empty() { 0 } else { self.program.forget_clients(&sticky)? };
         if flows + clients > 0 {

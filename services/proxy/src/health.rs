@@ -24,7 +24,8 @@ impl Condition {
     pub(crate) fn set_in_step(&self, in_step: bool) {
         self.0.in_step.store(in_step, Ordering::Relaxed);
         if in_step {
-            *self.0.updated.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = jiff::Timestamp::now();
+            *self.0.updated.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                jiff::Timestamp::now();
         }
     }
 

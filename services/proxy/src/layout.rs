@@ -8,7 +8,9 @@
 //! A packet finds its chain by one lookup; the chain draws an index and finds the endpoint by a second one. A change of
 //! a Service changes elements, never rules. Chains are made when the first Service needs one.
 
-use netlink::nft::{Batch, CtKey, Expr, Family, Field, Hook, HookPoint, MetaKey, Reg, SetKind, SetSpec, Table, Verdict};
+use netlink::nft::{
+    Batch, CtKey, Expr, Family, Field, Hook, HookPoint, MetaKey, Reg, SetKind, SetSpec, Table, Verdict,
+};
 
 use crate::network::Network;
 
@@ -87,31 +89,61 @@ impl Set {
         let target: &'static [Field] = if family == Family::Ip { &[Ipv4, Port] } else { &[Ipv6, Port] };
         let (map, memory, verdicts) = (SetKind::Map(target), SetKind::Memory(target), SetKind::Verdicts);
         match self {
-            Self::Services => spec!("services", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], verdicts),
+            Self::Services => {
+                spec!("services", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], verdicts)
+            }
             Self::NodePorts => spec!("node-ports", family, [Protocol, Port], [Protocol, Port], verdicts),
             Self::Endpoints => {
-                spec!("endpoints", family, [Ipv4, Protocol, Port, Number], [Ipv6, Protocol, Port, Number], map)
+                spec!(
+                    "endpoints",
+                    family,
+                    [Ipv4, Protocol, Port, Number],
+                    [Ipv6, Protocol, Port, Number],
+                    map
+                )
             }
             Self::PortEndpoints => {
                 spec!("port-endpoints", family, [Protocol, Port, Number], [Protocol, Port, Number], map)
             }
             Self::ClusterEndpoints => {
-                spec!("cluster-endpoints", family, [Ipv4, Protocol, Port, Number], [Ipv6, Protocol, Port, Number], map)
+                spec!(
+                    "cluster-endpoints",
+                    family,
+                    [Ipv4, Protocol, Port, Number],
+                    [Ipv6, Protocol, Port, Number],
+                    map
+                )
             }
             Self::PortClusterEndpoints => {
-                spec!("port-cluster-endpoints", family, [Protocol, Port, Number], [Protocol, Port, Number], map)
+                spec!(
+                    "port-cluster-endpoints",
+                    family,
+                    [Protocol, Port, Number],
+                    [Protocol, Port, Number],
+                    map
+                )
             }
             Self::Clients => {
                 spec!("clients", family, [Ipv4, Protocol, Port, Ipv4], [Ipv6, Protocol, Port, Ipv6], memory)
             }
-            Self::PortClients => spec!("port-clients", family, [Protocol, Port, Ipv4], [Protocol, Port, Ipv6], memory),
+            Self::PortClients => {
+                spec!("port-clients", family, [Protocol, Port, Ipv4], [Protocol, Port, Ipv6], memory)
+            }
             Self::Nobody => spec!("nobody", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], verdicts),
             Self::PortNobody => spec!("port-nobody", family, [Protocol, Port], [Protocol, Port], verdicts),
             Self::ClusterIps => spec!("cluster-ips", family, [Ipv4], [Ipv6], SetKind::Set),
             Self::Hairpin => spec!("hairpin", family, [Ipv4, Ipv4], [Ipv6, Ipv6], SetKind::Set),
-            Self::Guarded => spec!("guarded", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], SetKind::Set),
+            Self::Guarded => {
+                spec!("guarded", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], SetKind::Set)
+            }
             Self::Allowed => {
-                spec!("allowed", family, [Ipv4, Protocol, Port, Ipv4], [Ipv6, Protocol, Port, Ipv6], SetKind::Ranges)
+                spec!(
+                    "allowed",
+                    family,
+                    [Ipv4, Protocol, Port, Ipv4],
+                    [Ipv6, Protocol, Port, Ipv6],
+                    SetKind::Ranges
+                )
             }
         }
     }
@@ -338,9 +370,17 @@ pub fn base_rules(family: Family, facts: &Facts) -> Vec<(&'static str, Vec<Expr>
         rule
     };
     let mut rules = vec![("dispatch", lookup(false, Set::Services))];
-    rules.extend(to_this_node(family, facts).into_iter().map(|r| ("dispatch", [r, lookup(true, Set::NodePorts)].concat())));
+    rules.extend(
+        to_this_node(family, facts)
+            .into_iter()
+            .map(|r| ("dispatch", [r, lookup(true, Set::NodePorts)].concat())),
+    );
     rules.push(("nobody-here", lookup(false, Set::Nobody)));
-    rules.extend(to_this_node(family, facts).into_iter().map(|r| ("nobody-here", [r, lookup(true, Set::PortNobody)].concat())));
+    rules.extend(
+        to_this_node(family, facts)
+            .into_iter()
+            .map(|r| ("nobody-here", [r, lookup(true, Set::PortNobody)].concat())),
+    );
     rules.push(("guard", guard(family)));
     rules.extend([("nat-prerouting", vec![jump("dispatch")]), ("nat-output", vec![jump("dispatch")])]);
     rules.extend(postrouting(family).map(|rule| ("nat-postrouting", rule)));

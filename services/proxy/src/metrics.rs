@@ -29,7 +29,11 @@ impl Counts {
         let registered = counts.clone();
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("kubeproxy");
-            registry.register("sync_proxy_rules_duration_seconds", "SyncProxyRules latency in seconds", registered.sync);
+            registry.register(
+                "sync_proxy_rules_duration_seconds",
+                "SyncProxyRules latency in seconds",
+                registered.sync,
+            );
             registry.register(
                 "sync_proxy_rules_last_timestamp_seconds",
                 "The last time proxy rules were successfully synced",

@@ -247,7 +247,9 @@ mod wire {
         pub key: String,
     }
 
-    fn null_as_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(d: D) -> Result<T, D::Error> {
+    fn null_as_default<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+        d: D,
+    ) -> Result<T, D::Error> {
         Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
     }
 }
@@ -265,7 +267,11 @@ impl Service {
         let object: wire::Object<wire::Service> = serde_json::from_slice(bytes)?;
         let (labels, spec) = (&object.metadata.labels, object.spec);
         let headless = spec.cluster_ip == "None" || spec.cluster_ip.is_empty();
-        if headless || spec.kind == "ExternalName" || labels.contains_key(PROXY_NAME) || labels.contains_key(HEADLESS) {
+        if headless
+            || spec.kind == "ExternalName"
+            || labels.contains_key(PROXY_NAME)
+            || labels.contains_key(HEADLESS)
+        {
             return Ok(Self::default());
         }
         let mut cluster_ips = addresses(&spec.cluster_ips);
@@ -280,7 +286,8 @@ impl Service {
         });
         let ingress = object.status.load_balancer.ingress.iter().filter(|i| i.ip_mode != "Proxy");
         let affinity = (spec.session_affinity == "ClientIP").then(|| {
-            let seconds = spec.session_affinity_config.and_then(|c| c.client_ip).and_then(|c| c.timeout_seconds);
+            let seconds =
+                spec.session_affinity_config.and_then(|c| c.client_ip).and_then(|c| c.timeout_seconds);
             seconds.unwrap_or(10800)
         });
         Ok(Self {
@@ -288,7 +295,11 @@ impl Service {
             cluster_ips,
             external_ips: addresses(&spec.external_ips),
             balancer_ips: ingress.filter_map(|i| i.ip.parse().ok()).collect(),
-            source_ranges: spec.load_balancer_source_ranges.iter().filter_map(|r| r.trim().parse().ok()).collect(),
+            source_ranges: spec
+                .load_balancer_source_ranges
+                .iter()
+                .filter_map(|r| r.trim().parse().ok())
+                .collect(),
             affinity,
             external_local: spec.external_traffic_policy == "Local",
             internal_local: spec.internal_traffic_policy == "Local",
@@ -315,7 +326,8 @@ impl Slice {
                 for_nodes: hints.for_nodes.into_iter().map(|h| h.name).collect(),
             }
         });
-        let ports = slice.ports.into_iter().filter_map(|p| Some((p.name.unwrap_or_default(), p.protocol, p.port?)));
+        let ports =
+            slice.ports.into_iter().filter_map(|p| Some((p.name.unwrap_or_default(), p.protocol, p.port?)));
         Ok(Self {
             service: Key::new(slice.metadata.namespace, service),
             ports: ports.collect(),

@@ -124,7 +124,8 @@ pub fn plan(service: &Service, slices: &[&Slice], node: &Node) -> Plan {
 }
 
 fn fronts(service: &Service, port: &ServicePort, family: Family, choice: &Choice) -> Vec<Front> {
-    let of_family = |ips: &[IpAddr]| ips.iter().copied().filter(|ip| self::family(*ip) == family).collect::<Vec<_>>();
+    let of_family =
+        |ips: &[IpAddr]| ips.iter().copied().filter(|ip| self::family(*ip) == family).collect::<Vec<_>>();
     let anybody = !choice.cluster.is_empty() || !choice.local.is_empty();
     let front = |at, treatment, targets: &[Target]| Front {
         at,
@@ -173,7 +174,8 @@ fn fronts(service: &Service, port: &ServicePort, family: Family, choice: &Choice
 fn choose(port: &ServicePort, family: Family, slices: &[&Slice], node: &Node) -> Choice {
     let mut all: Vec<(&Endpoint, Target)> = Vec::new();
     for slice in slices {
-        let wanted = |(name, protocol, _): &&(String, Protocol, u16)| *name == port.name && *protocol == port.protocol;
+        let wanted =
+            |(name, protocol, _): &&(String, Protocol, u16)| *name == port.name && *protocol == port.protocol;
         let Some((_, _, number)) = slice.ports.iter().find(wanted) else { continue };
         let of_family = slice.endpoints.iter().filter_map(|e| Some((e, (e.address?, *number))));
         all.extend(of_family.filter(|(_, (ip, _))| self::family(*ip) == family));

@@ -79,7 +79,8 @@ impl Program {
         let mut found: HashMap<Address, Element> = HashMap::new();
         let mut strays = Vec::new();
         for family in FAMILIES {
-            let chains = if self.nft.has_table(table(family))? { self.nft.chains(table(family))? } else { vec![] };
+            let chains =
+                if self.nft.has_table(table(family))? { self.nft.chains(table(family))? } else { vec![] };
             if chains.iter().any(|c| c == LAYOUT) {
                 self.read(family, &mut found)?;
             } else if !chains.is_empty() {
@@ -96,7 +97,8 @@ impl Program {
         for (key, plan) in plans {
             let plan = self.claim(&key, &Plan::default(), plan);
             let places = plan.fronts.iter().flat_map(|f| chain(f).map(|c| (f.at.family(), c)));
-            places.for_each(|(family, chain)| ensure(&mut self.chains, &self.facts, &mut batch, family, chain));
+            places
+                .for_each(|(family, chain)| ensure(&mut self.chains, &self.facts, &mut batch, family, chain));
             wanted.extend(self.share(placed(&plan)));
             changed.fronts.extend(plan.fronts.iter().map(|f| (f.at, Some(f.clone()))));
             self.plans.insert(key, plan);
@@ -149,7 +151,8 @@ impl Program {
     /// # Errors
     /// The kernel refused: nothing has changed there, and a [`Program::reconcile`] is due.
     pub fn change(&mut self, changes: Vec<(Key, Option<Plan>)>) -> Result<Changed, netlink::Error> {
-        let (mut batch, mut difference, mut changed) = (Batch::default(), Difference::default(), Changed::default());
+        let (mut batch, mut difference, mut changed) =
+            (Batch::default(), Difference::default(), Changed::default());
         for (key, plan) in changes {
             let mut old = self.plans.remove(&key).unwrap_or_default();
             let new = self.claim(&key, &old, plan.unwrap_or_default());
@@ -231,7 +234,8 @@ impl Program {
         for place in self.unshare(removed.collect()) {
             let at = (index(place.family), place.set);
             let pending = difference.add.get_mut(&at).filter(|_| may_share(place.set));
-            let added = pending.and_then(|list| list.iter().position(|e| *e == place.element).map(|i| list.swap_remove(i)));
+            let added = pending
+                .and_then(|list| list.iter().position(|e| *e == place.element).map(|i| list.swap_remove(i)));
             if added.is_none() {
                 difference.remove.entry(at).or_default().push(place.element);
             }
@@ -249,8 +253,11 @@ impl Program {
         for (family, set) in FAMILIES.into_iter().flat_map(|f| [(f, Set::Clients), (f, Set::PortClients)]) {
             let node_port = set == Set::PortClients;
             let concerned = |at: &At| at.family() == family && matches!(at, At::NodePort(..)) == node_port;
-            let fronts: HashMap<Vec<u8>, &Option<Front>> =
-                fronts.iter().filter(|(at, _)| concerned(at)).map(|(at, f)| (crate::elements::key(*at), f)).collect();
+            let fronts: HashMap<Vec<u8>, &Option<Front>> = fronts
+                .iter()
+                .filter(|(at, _)| concerned(at))
+                .map(|(at, f)| (crate::elements::key(*at), f))
+                .collect();
             if fronts.is_empty() {
                 continue;
             }
@@ -330,7 +337,13 @@ fn note(old: &mut Plan, new: &Plan, changed: &mut Changed) {
 }
 
 /// Puts a chain and those it needs into the batch, unless they are there.
-fn ensure(known: &mut HashSet<(Family, Chain)>, facts: &Facts, batch: &mut Batch, family: Family, wanted: Chain) {
+fn ensure(
+    known: &mut HashSet<(Family, Chain)>,
+    facts: &Facts,
+    batch: &mut Batch,
+    family: Family,
+    wanted: Chain,
+) {
     if !known.insert((family, wanted)) {
         return;
     }

@@ -15,7 +15,10 @@ use crate::plan::{At, Front};
 ///
 /// # Upstream
 /// `pkg/proxy/conntrack/cleanup.go` `CleanStaleEntries`
-pub(crate) fn delete(conntrack: &mut Conntrack, fronts: &[(At, Option<Front>)]) -> Result<usize, netlink::Error> {
+pub(crate) fn delete(
+    conntrack: &mut Conntrack,
+    fronts: &[(At, Option<Front>)],
+) -> Result<usize, netlink::Error> {
     let udp = || fronts.iter().filter(|(at, _)| at.protocol() == Protocol::Udp);
     let mut deleted = 0;
     for family in [Family::Ip, Family::Ip6] {
@@ -34,7 +37,8 @@ fn is_stale(flow: &Flow, fronts: &HashMap<At, &Option<Front>>, family: Family) -
     }
     let (address, port) = flow.destination;
     let address = At::Address(address, Protocol::Udp, port);
-    let Some(front) = fronts.get(&address).or_else(|| fronts.get(&At::NodePort(family, Protocol::Udp, port))) else {
+    let Some(front) = fronts.get(&address).or_else(|| fronts.get(&At::NodePort(family, Protocol::Udp, port)))
+    else {
         return false;
     };
     let targets = || front.iter().flat_map(|f| f.targets.iter().chain(&f.cluster_targets));

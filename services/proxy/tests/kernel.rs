@@ -21,18 +21,23 @@ fn namespace() -> bool {
         return false;
     }
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-    let ip = |words: &[&str]| assert!(Command::new("ip").args(words).status().unwrap().success(), "{words:?}");
+    let ip =
+        |words: &[&str]| assert!(Command::new("ip").args(words).status().unwrap().success(), "{words:?}");
     ip(&["link", "set", "lo", "up"]);
     for pod in ["10.42.0.1/32", "10.42.0.2/32", "10.42.0.3/32"] {
         ip(&["address", "add", pod, "dev", "lo"]);
     }
-    ip(&["route", "add", "10.43.0.0/16", "dev", "lo", "src", "10.42.0.1"]);
+    // not by lo: the kernel answers no "port unreachable" to what leaves by it
+    ip(&["link", "add", "out", "type", "bridge"]);
+    ip(&["link", "set", "out", "up"]);
+    ip(&["route", "add", "10.43.0.0/16", "dev", "out", "src", "10.42.0.1"]);
     true
 }
 
 fn pods(last: &[u8], affinity: Option<u32>) -> Plan {
     let port = ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, node_port: 30080 };
-    let service = Service { ports: vec![port], cluster_ips: vec![CLUSTER_IP.into()], affinity, ..Service::default() };
+    let service =
+        Service { ports: vec![port], cluster_ips: vec![CLUSTER_IP.into()], affinity, ..Service::default() };
     let endpoint = |last: &u8| Endpoint {
         address: Some(IpAddr::from([10, 42, 0, *last])),
         ready: true,

@@ -10,7 +10,7 @@ use crate::command::{command, output, run, slot};
 use crate::repository::Repository;
 
 /// Every program of ours has this prefix, the command line tool is just it.
-const PREFIX: &str = "k3s-rs";
+pub(crate) const PREFIX: &str = "k3s-rs";
 
 #[derive(Deserialize)]
 struct Metadata {

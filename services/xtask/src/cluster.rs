@@ -1,13 +1,10 @@
-//! `up` and `down`: our own cluster on machines of this host.
+//! `up` and `down`: a cluster of our parts on machines of this host.
 
-use std::fs;
-use std::path::PathBuf;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
-use crate::command::{cluster, host, run};
-use crate::install;
+use crate::binaries;
+use crate::command::{cluster, host, output, run};
 use crate::repository::Repository;
 
 /// The cluster `up` makes unless it is told another name.
@@ -25,33 +22,30 @@ pub(crate) struct Up {
     /// Port of the API server on 127.0.0.1 of this host
     #[arg(long, default_value_t = 6443)]
     port: u16,
+    /// PART=ours|upstream,…; the scheduler is upstream's, there is none of ours yet
+    #[arg(long, default_value = "all=ours,scheduler=upstream")]
+    parts: String,
     /// Cargo's profile
     #[arg(long, default_value = "dev")]
     profile: String,
-    /// Use an installation made before by `install --destdir`, and build nothing
-    #[arg(long)]
-    root: Option<PathBuf>,
 }
 
-/// Builds and installs into a folder, boots machines with that installation, starts the targets.
+/// Builds our parts of the mix, boots the machines, starts the cluster and says how to use it.
 pub(crate) fn up(repository: &Repository, options: &Up) -> Result<()> {
     host(repository)?;
-    let root = match &options.root {
-        Some(root) => root.clone(),
-        None => {
-            let root = repository.image();
-            if root.exists() {
-                fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
-            }
-            install::install(repository, &options.profile, &root)?;
-            root
-        }
-    };
+    let parts = format!("--parts={}", options.parts);
+    let ours = output(&mut cluster(repository, ["binaries", &parts]))?;
+    let ours: Vec<String> = ours.split_whitespace().map(str::to_owned).collect();
+    let folder = repository.programs(&options.profile);
+    if !ours.is_empty() {
+        binaries::build(repository, &options.profile, &ours, &folder)?;
+    }
     let words = [
-        "product".to_owned(),
+        "up".to_owned(),
         format!("--name={}", options.name),
-        format!("--root={}", root.display()),
-        format!("--agents={}", options.agents),
+        parts,
+        format!("--bin={}", folder.display()),
+        format!("--nodes={}", options.agents + 1),
         format!("--port={}", options.port),
     ];
     run(&mut cluster(repository, words))

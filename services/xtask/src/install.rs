@@ -1,6 +1,7 @@
 //! The layout of an installation: what Nix, packagers and the test machines all call.
 //!
-//! Nothing is listed by name: every program cargo knows goes to `usr/bin`, every file under `units/` where its kind belongs.
+//! Nothing is listed by name: the tool people type goes to `usr/bin`, every daemon cargo knows to `usr/libexec/k3s-rs`, every
+//! file under `units/` where its kind belongs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +11,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::binaries;
 use crate::repository::Repository;
+
+const TOOLS: &str = "usr/bin";
+const DAEMONS: &str = "usr/libexec/k3s-rs";
 
 /// Folders of `units/` whose content goes, as it is, under another folder.
 const FOLDERS: [(&str, &str); 8] = [
@@ -42,14 +46,16 @@ const KINDS: [(&str, &str); 13] = [
 
 /// Builds everything and lays it out under a folder.
 pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) -> Result<()> {
-    binaries::build(repository, profile, &[], &destdir.join("usr/bin"))?;
+    let names = binaries::all(repository)?.into_iter().map(|binary| binary.name);
+    let (tools, daemons): (Vec<String>, Vec<String>) = names.partition(|name| name == binaries::PREFIX);
+    binaries::build(repository, profile, &daemons, &destdir.join(DAEMONS))?;
+    binaries::build(repository, profile, &tools, &destdir.join(TOOLS))?;
     units(&repository.path("units"), destdir)
 }
 
-/// Whether there is anything to start after an installation.
-pub(crate) fn has_units(repository: &Repository) -> Result<bool> {
-    let service = |path: &PathBuf| path.extension().is_some_and(|kind| kind == "service");
-    Ok(files(&repository.path("units"))?.iter().any(service))
+/// Whether an installation can be started as a server.
+pub(crate) fn is_startable(repository: &Repository) -> bool {
+    repository.path("units/k3s-rs-server.target").exists()
 }
 
 /// Lays out the files of `units/`; a checkout without that folder has none.

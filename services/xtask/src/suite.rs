@@ -120,7 +120,7 @@ fn python(repository: &Repository, arguments: &str) -> Command {
 /// Scenarios that want an installation are given one, once there are units to install.
 fn scenarios(repository: &Repository) -> Result<Command> {
     let mut words = vec!["scenarios".to_owned()];
-    if install::has_units(repository)? {
+    if install::is_startable(repository) {
         let root = repository.image();
         install::install(repository, "dev", &root)?;
         words.push(format!("--root={}", root.display()));

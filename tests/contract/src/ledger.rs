@@ -47,7 +47,8 @@ impl Ledger {
         for line in from.lines() {
             let line = line?;
             let mut words = line.split(' ');
-            let (Some(key), Some(counter), Some(revision)) = (words.next(), words.next(), words.next()) else {
+            let (Some(key), Some(counter), Some(revision)) = (words.next(), words.next(), words.next())
+            else {
                 continue;
             };
             if let (Ok(counter), Ok(revision)) = (counter.parse(), revision.parse()) {

@@ -82,7 +82,11 @@ fn parse(value: &[u8]) -> Option<u64> {
 /// The first thing that is not as acknowledged.
 pub async fn verify(kv: &Kv, ledger: &Ledger) -> anyhow::Result<()> {
     let revision = kv.linearizable_revision().await?;
-    ensure!(revision >= ledger.revision(), "revision {revision} after {} was acknowledged", ledger.revision());
+    ensure!(
+        revision >= ledger.revision(),
+        "revision {revision} after {} was acknowledged",
+        ledger.revision()
+    );
     for (key, acknowledged) in &ledger.entries {
         let found = kv.get(key.as_bytes(), 0).await?.1.with_context(|| format!("{key} is gone"))?;
         let counter = parse(&found.value).with_context(|| format!("{key} holds something else"))?;
@@ -90,7 +94,11 @@ pub async fn verify(kv: &Kv, ledger: &Ledger) -> anyhow::Result<()> {
         let fits = counter == acknowledged.counter && found.mod_revision == acknowledged.revision
             || counter == acknowledged.counter + 1 && found.mod_revision > acknowledged.revision;
         ensure!(fits, "{key}: acknowledged {acknowledged:?}, found {counter} at {}", found.mod_revision);
-        ensure!(found.version == counter.cast_signed(), "{key}: version {} of write {counter}", found.version);
+        ensure!(
+            found.version == counter.cast_signed(),
+            "{key}: version {} of write {counter}",
+            found.version
+        );
     }
     Ok(())
 }

@@ -41,7 +41,11 @@ impl Admission for NamespaceLifecycle {
         })
     }
 
-    fn validate<'a>(&'a self, request: &'a Request<'a>, _object: Option<&'a Object>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+        _object: Option<&'a Object>,
+    ) -> BoxFuture<'a, Result<()>> {
         let refused = request.operation == Operation::Delete && IMMORTAL.contains(&request.name);
         let answer = if refused {
             Err(errors::forbidden(&request.resource(), request.name, "this namespace may not be deleted"))
@@ -66,7 +70,8 @@ async fn check_namespace(request: &Request<'_>, name: &str) -> Result<()> {
     }
     // the cache may show the one that was deleted and made again since
     let live = server.read("", "namespaces", "", request.namespace).await?;
-    let going = live.is_none_or(|n| n.str_at(&["status", "phase"]) == "Terminating" || n.deletion_timestamp().is_some());
+    let going = live
+        .is_none_or(|n| n.str_at(&["status", "phase"]) == "Terminating" || n.deletion_timestamp().is_some());
     if going {
         return Err(errors::namespace_terminating(&request.resource(), name, request.namespace));
     }

@@ -22,14 +22,18 @@ impl Admission for Priority {
     fn handles(&self, request: &Request<'_>) -> bool {
         let create = request.operation == Operation::Create;
         let write = create || request.operation == Operation::Update;
-        (request.is("", "pods") && write) || (request.is(GROUP, "priorityclasses") && write)
+        write && (request.is("", "pods") || request.is(GROUP, "priorityclasses"))
     }
 
     fn mutate<'a>(&'a self, request: &'a Request<'a>, object: &'a mut Object) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(if request.is("", "pods") { pod(request, object) } else { Ok(()) }))
     }
 
-    fn validate<'a>(&'a self, request: &'a Request<'a>, object: Option<&'a Object>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+        object: Option<&'a Object>,
+    ) -> BoxFuture<'a, Result<()>> {
         let classes = request.is(GROUP, "priorityclasses");
         let answer = match object {
             Some(class) if classes => one_default(request, class),
@@ -41,7 +45,8 @@ impl Admission for Priority {
 
 fn default_class(request: &Request<'_>) -> Result<Option<Object>> {
     let all = request.server.peek_objects(GROUP, "priorityclasses", "")?;
-    let defaults = all.into_iter().filter(|c| c.at(&["globalDefault"]).and_then(Value::as_bool) == Some(true));
+    let defaults =
+        all.into_iter().filter(|c| c.at(&["globalDefault"]).and_then(Value::as_bool) == Some(true));
     Ok(defaults.min_by_key(|c| c.int_at(&["value"]).unwrap_or(0)))
 }
 
@@ -73,12 +78,17 @@ fn pod(request: &Request<'_>, pod: &mut Object) -> Result<()> {
         }
     };
     if pod.int_at(&["spec", "priority"]).is_some_and(|given| given != value) {
-        let why = format!("the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name", pod.int_at(&["spec", "priority"]).unwrap_or(0));
+        let why = format!(
+            "the integer value of priority ({}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name",
+            pod.int_at(&["spec", "priority"]).unwrap_or(0)
+        );
         return Err(errors::forbidden(&request.resource(), pod.name(), &why));
     }
     let given = pod.str_at(&["spec", "preemptionPolicy"]);
     if !given.is_empty() && given != policy {
-        let why = format!("the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name");
+        let why = format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+        );
         return Err(errors::forbidden(&request.resource(), pod.name(), &why));
     }
     pod.set(&["spec", "priority"], value);
@@ -95,7 +105,10 @@ fn one_default(request: &Request<'_>, class: &Object) -> Result<()> {
     }
     match default_class(request)? {
         Some(other) if other.name() != class.name() => {
-            let why = format!("PriorityClass {} is already marked as default. Only one default can exist", other.name());
+            let why = format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                other.name()
+            );
             Err(errors::forbidden(&request.resource(), class.name(), &why))
         }
         _ => Ok(()),

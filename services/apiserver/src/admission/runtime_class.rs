@@ -32,7 +32,10 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
     let overhead = pod.map_at(&["spec", "overhead"]).filter(|o| !o.is_empty()).cloned();
     if name.is_empty() {
         return match overhead {
-            Some(_) => Err(refuse(pod, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")),
+            Some(_) => Err(refuse(
+                pod,
+                "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+            )),
             None => Ok(()),
         };
     }
@@ -45,7 +48,10 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
     };
     let fixed = class.map_at(&["overhead", "podFixed"]).cloned();
     if overhead.is_some() && overhead != fixed {
-        return Err(refuse(pod, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead"));
+        return Err(refuse(
+            pod,
+            "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+        ));
     }
     if let Some(fixed) = fixed {
         pod.set(&["spec", "overhead"], fixed);
@@ -54,7 +60,10 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
         for (key, value) in selector.iter() {
             let target = pod.root_mut().map_mut("spec").map_mut("nodeSelector");
             if target.get(key).is_some_and(|have| have != value) {
-                let why = format!("conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] differs", value.as_str().unwrap_or(""));
+                let why = format!(
+                    "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; pod.spec.nodeSelector[{key}] differs",
+                    value.as_str().unwrap_or("")
+                );
                 return Err(refuse(pod, &why));
             }
             target.insert(key.clone(), value.clone());

@@ -42,7 +42,11 @@ fn check_mirror(request: &Request<'_>, pod: &Object) -> Result<()> {
         return Err(refuse(request, pod, "a mirror pod may not reference service accounts"));
     }
     for volume in pod.list_at(&["spec", "volumes"]) {
-        for (field, what) in [("secret", "secrets"), ("configMap", "configmaps"), ("persistentVolumeClaim", "persistentvolumeclaims")] {
+        for (field, what) in [
+            ("secret", "secrets"),
+            ("configMap", "configmaps"),
+            ("persistentVolumeClaim", "persistentvolumeclaims"),
+        ] {
             if volume.at(&[field]).is_some() {
                 return Err(refuse(request, pod, &format!("a mirror pod may not reference {what}")));
             }
@@ -70,7 +74,8 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
         tried += 1;
     }
     let Some(account) = account else {
-        let why = format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
+        let why =
+            format!("error looking up service account {namespace}/{name}: serviceaccount {name:?} not found");
         return Err(refuse(request, pod, &why));
     };
     let automount = pod
@@ -100,15 +105,16 @@ fn volume(name: &str) -> Value {
         map([("expirationSeconds", TOKEN_SECONDS.into()), ("path", "token".into())]),
     )]);
     let item = map([("key", "ca.crt".into()), ("path", "ca.crt".into())]);
-    let authority = map([(
-        "configMap",
-        map([("name", "kube-root-ca.crt".into()), ("items", vec![item].into())]),
-    )]);
+    let authority =
+        map([("configMap", map([("name", "kube-root-ca.crt".into()), ("items", vec![item].into())]))]);
     let reference = map([("apiVersion", "v1".into()), ("fieldPath", "metadata.namespace".into())]);
     let file = map([("path", "namespace".into()), ("fieldRef", reference)]);
     let namespace = map([("downwardAPI", map([("items", vec![file].into())]))]);
     let sources = vec![token, authority, namespace];
-    map([("name", name.into()), ("projected", map([("sources", sources.into()), ("defaultMode", 420i64.into())]))])
+    map([
+        ("name", name.into()),
+        ("projected", map([("sources", sources.into()), ("defaultMode", 420i64.into())])),
+    ])
 }
 
 fn mount_token(pod: &mut Object) {
@@ -133,7 +139,11 @@ fn mount_token(pod: &mut Object) {
             if taken {
                 continue;
             }
-            mounts.push(map([("name", name.as_str().into()), ("readOnly", true.into()), ("mountPath", MOUNT.into())]));
+            mounts.push(map([
+                ("name", name.as_str().into()),
+                ("readOnly", true.into()),
+                ("mountPath", MOUNT.into()),
+            ]));
             used = true;
         }
     }

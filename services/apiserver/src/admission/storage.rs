@@ -45,7 +45,12 @@ impl Admission for StorageObjectInUseProtection {
 }
 
 /// The newest of the objects an annotation marks as default.
-fn default_of(request: &Request<'_>, group: &str, plural: &str, annotations: &[&str]) -> Result<Option<Object>> {
+fn default_of(
+    request: &Request<'_>,
+    group: &str,
+    plural: &str,
+    annotations: &[&str],
+) -> Result<Option<Object>> {
     let all = request.server.peek_objects(group, plural, "")?;
     let marked = all.into_iter().filter(|o| annotations.iter().any(|a| o.annotation(a) == Some("true")));
     // of equally old ones the first name
@@ -73,8 +78,10 @@ impl Admission for DefaultStorageClass {
         let outcome = if asked {
             Ok(())
         } else {
-            let names =
-                ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+            let names = [
+                "storageclass.kubernetes.io/is-default-class",
+                "storageclass.beta.kubernetes.io/is-default-class",
+            ];
             default_of(request, "storage.k8s.io", "storageclasses", &names).map(|class| {
                 if let Some(class) = class {
                     claim.set(&["spec", "storageClassName"], class.name());

@@ -70,11 +70,18 @@ pub fn ranges(server: &Arc<Server>) -> Result<Vec<Range>> {
 }
 
 /// Takes an address a user chose.
-pub async fn claim(server: &Arc<Server>, address: IpAddr, owner: Owner<'_>) -> Result<std::result::Result<(), String>> {
+pub async fn claim(
+    server: &Arc<Server>,
+    address: IpAddr,
+    owner: Owner<'_>,
+) -> Result<std::result::Result<(), String>> {
     let ranges = ranges(server)?;
     if !ranges.iter().any(|r| r.contains(address)) {
         let list: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        return Ok(Err(format!("failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}", list.join(","))));
+        return Ok(Err(format!(
+            "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
+            list.join(",")
+        )));
     }
     if take(server, address, owner).await? {
         return Ok(Ok(()));
@@ -101,7 +108,10 @@ pub async fn any(server: &Arc<Server>, ipv4: bool, owner: Owner<'_>) -> Result<I
             }
         }
     }
-    let status = meta::Status::failure(meta::Reason::InternalError, "Internal error occurred: failed to allocate a serviceIP: range is full");
+    let status = meta::Status::failure(
+        meta::Reason::InternalError,
+        "Internal error occurred: failed to allocate a serviceIP: range is full",
+    );
     Err(status.into())
 }
 

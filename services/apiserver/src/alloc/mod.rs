@@ -38,7 +38,11 @@ impl Allocated {
 
 /// Before a new object is checked.
 pub async fn on_create(call: &Call, object: &mut Object, dry_run: bool) -> Result<Allocated> {
-    if call.endpoint.is("", "services") { service::create(call, object, dry_run).await } else { Ok(Allocated::default()) }
+    if call.endpoint.is("", "services") {
+        service::create(call, object, dry_run).await
+    } else {
+        Ok(Allocated::default())
+    }
 }
 
 /// Before a changed object is checked.

@@ -43,7 +43,10 @@ fn schema() -> Result<Type> {
 }
 
 /// Changes the bitmap until the store takes it; `change` may refuse.
-async fn change<T>(server: &Arc<Server>, mut change: impl FnMut(&mut Bitmap) -> std::result::Result<T, String>) -> Result<std::result::Result<T, String>> {
+async fn change<T>(
+    server: &Arc<Server>,
+    mut change: impl FnMut(&mut Bitmap) -> std::result::Result<T, String>,
+) -> Result<std::result::Result<T, String>> {
     let schema = schema()?;
     loop {
         let row = server.store.kv.get(KEY, 0).await?;
@@ -87,7 +90,9 @@ pub async fn claim(server: &Arc<Server>, port: u16) -> Result<std::result::Resul
     let n = usize::from(port.wrapping_sub(first));
     if port < first || n >= size {
         let range = &server.settings.service_node_port_range;
-        return Ok(Err(format!("provided port is not in the valid range. The range of valid ports is {range}")));
+        return Ok(Err(format!(
+            "provided port is not in the valid range. The range of valid ports is {range}"
+        )));
     }
     change(server, |bitmap| {
         if bitmap.get(n) {

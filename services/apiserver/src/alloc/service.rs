@@ -45,12 +45,8 @@ fn families(server: &Arc<Server>, object: &mut Object) -> Result<Vec<String>> {
     let ranges = server.settings.service_ranges().map_err(errors::internal)?;
     let dual = ranges.iter().any(|r| r.is_ipv4()) && ranges.iter().any(|r| !r.is_ipv4());
     let primary = ranges.first().map_or("IPv4", |r| r.family());
-    let mut families: Vec<String> = object
-        .list_at(&["spec", "ipFamilies"])
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let mut families: Vec<String> =
+        object.list_at(&["spec", "ipFamilies"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let given = addresses(object);
     if families.is_empty() {
         for address in given.iter().filter_map(|a| a.parse::<IpAddr>().ok()) {
@@ -85,7 +81,12 @@ fn families(server: &Arc<Server>, object: &mut Object) -> Result<Vec<String>> {
     Ok(families)
 }
 
-async fn take_addresses(call: &Call, object: &mut Object, allocated: &mut Allocated, dry_run: bool) -> Result<()> {
+async fn take_addresses(
+    call: &Call,
+    object: &mut Object,
+    allocated: &mut Allocated,
+    dry_run: bool,
+) -> Result<()> {
     let families = families(&call.server, object)?;
     let given = addresses(object);
     if given.first().is_some_and(|a| a == "None") {
@@ -106,7 +107,10 @@ async fn take_addresses(call: &Call, object: &mut Object, allocated: &mut Alloca
                 })?;
                 if !dry_run && !allocated.addresses.contains(&parsed) {
                     if let Err(why) = address::claim(&call.server, parsed, owner).await? {
-                        let list = format!("[]string{{{}}}", given.iter().map(|g| format!("{g:?}")).collect::<Vec<_>>().join(", "));
+                        let list = format!(
+                            "[]string{{{}}}",
+                            given.iter().map(|g| format!("{g:?}")).collect::<Vec<_>>().join(", ")
+                        );
                         return Err(invalid(object, field::Error::invalid("spec.clusterIPs", list, why)));
                     }
                     allocated.addresses.push(parsed);
@@ -157,7 +161,13 @@ fn may_have_node_ports(object: &Object) -> bool {
     matches!(kind(object), "NodePort" | "LoadBalancer")
 }
 
-async fn take_ports(call: &Call, object: &mut Object, held: &[u16], allocated: &mut Allocated, dry_run: bool) -> Result<()> {
+async fn take_ports(
+    call: &Call,
+    object: &mut Object,
+    held: &[u16],
+    allocated: &mut Allocated,
+    dry_run: bool,
+) -> Result<()> {
     let automatic = wants_node_ports(object);
     for (i, port, _) in node_ports(object) {
         let path = format!("spec.ports[{i}].nodePort");
@@ -183,7 +193,11 @@ async fn take_ports(call: &Call, object: &mut Object, held: &[u16], allocated: &
             port
         } else {
             let port = ports::any(&call.server).await?;
-            if dry_run { ports::release(&call.server, &[port]).await } else { allocated.ports.push(port) }
+            if dry_run {
+                ports::release(&call.server, &[port]).await
+            } else {
+                allocated.ports.push(port)
+            }
             port
         };
         let list = object.at_mut(&["spec", "ports"]).and_then(Value::as_list_mut);
@@ -200,14 +214,22 @@ fn same_port_of_another_protocol(object: &Object, at: usize) -> Option<u16> {
     let number = |v: &Value, key: &str| v.at(&[key]).and_then(Value::as_int);
     let (port, protocol) = (number(&list[at], "port"), list[at].at(&["protocol"]).cloned());
     let other = list.iter().enumerate().find(|(i, p)| {
-        *i != at && number(p, "port") == port && p.at(&["protocol"]).cloned() != protocol
+        *i != at
+            && number(p, "port") == port
+            && p.at(&["protocol"]).cloned() != protocol
             && number(p, "nodePort").is_some_and(|n| n > 0)
     })?;
     u16::try_from(number(other.1, "nodePort")?).ok()
 }
 
-async fn take_health_port(call: &Call, object: &mut Object, allocated: &mut Allocated, dry_run: bool) -> Result<()> {
-    let needs = kind(object) == "LoadBalancer" && object.str_at(&["spec", "externalTrafficPolicy"]) == "Local";
+async fn take_health_port(
+    call: &Call,
+    object: &mut Object,
+    allocated: &mut Allocated,
+    dry_run: bool,
+) -> Result<()> {
+    let needs =
+        kind(object) == "LoadBalancer" && object.str_at(&["spec", "externalTrafficPolicy"]) == "Local";
     let port = object.int_at(&["spec", "healthCheckNodePort"]).unwrap_or(0);
     if !needs {
         return Ok(());
@@ -224,7 +246,11 @@ async fn take_health_port(call: &Call, object: &mut Object, allocated: &mut Allo
         return Ok(());
     }
     let port = ports::any(&call.server).await?;
-    if dry_run { ports::release(&call.server, &[port]).await } else { allocated.ports.push(port) }
+    if dry_run {
+        ports::release(&call.server, &[port]).await
+    } else {
+        allocated.ports.push(port)
+    }
     object.set(&["spec", "healthCheckNodePort"], i64::from(port));
     Ok(())
 }
@@ -261,7 +287,9 @@ fn patch_from_old(object: &mut Object, old: &Object) {
     if kind(object) == "ExternalName" || kind(old) == "ExternalName" {
         return;
     }
-    for path in [["spec", "clusterIP"], ["spec", "clusterIPs"], ["spec", "ipFamilies"], ["spec", "ipFamilyPolicy"]] {
+    for path in
+        [["spec", "clusterIP"], ["spec", "clusterIPs"], ["spec", "ipFamilies"], ["spec", "ipFamilyPolicy"]]
+    {
         let missing = match object.at(&path) {
             None | Some(Value::Null) => true,
             Some(Value::Str(s)) => s.is_empty(),
@@ -276,7 +304,8 @@ fn patch_from_old(object: &mut Object, old: &Object) {
         keep_node_ports(object, old);
     }
     let health = object.int_at(&["spec", "healthCheckNodePort"]).unwrap_or(0);
-    let local = |o: &Object| o.str_at(&["spec", "externalTrafficPolicy"]) == "Local" && kind(o) == "LoadBalancer";
+    let local =
+        |o: &Object| o.str_at(&["spec", "externalTrafficPolicy"]) == "Local" && kind(o) == "LoadBalancer";
     if health == 0
         && local(object)
         && local(old)
@@ -295,7 +324,9 @@ fn keep_node_ports(object: &mut Object, old: &Object) {
         if given > 0 {
             continue;
         }
-        let same = |o: &&Value| o.at(&["port"]) == port.at(&["port"]) && o.at(&["protocol"]) == port.at(&["protocol"]);
+        let same = |o: &&Value| {
+            o.at(&["port"]) == port.at(&["port"]) && o.at(&["protocol"]) == port.at(&["protocol"])
+        };
         let kept = olds.iter().find(same).and_then(|o| o.at(&["nodePort"])).cloned();
         if let (Some(kept), Some(map)) = (kept.filter(|k| !used.contains(k)), port.as_map_mut()) {
             map.insert("nodePort", kept);
@@ -317,7 +348,10 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
     }
     let taken = async {
         let had = addresses(old);
-        if kind(old) == "ExternalName" || addresses(object).len() < object.list_at(&["spec", "ipFamilies"]).len() || addresses(object).is_empty() {
+        if kind(old) == "ExternalName"
+            || addresses(object).len() < object.list_at(&["spec", "ipFamilies"]).len()
+            || addresses(object).is_empty()
+        {
             // addresses it has already are its own
             allocated.addresses.extend(had.iter().filter_map(|a| a.parse::<IpAddr>().ok()));
             let before = allocated.addresses.len();

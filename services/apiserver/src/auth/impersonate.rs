@@ -33,7 +33,12 @@ fn extras(headers: &http::HeaderMap) -> BTreeMap<String, Vec<String>> {
     extra
 }
 
-fn wanted(user: &str, uid: Option<&str>, groups: &[String], extra: &BTreeMap<String, Vec<String>>) -> Vec<Wanted> {
+fn wanted(
+    user: &str,
+    uid: Option<&str>,
+    groups: &[String],
+    extra: &BTreeMap<String, Vec<String>>,
+) -> Vec<Wanted> {
     let plain = |resource, name: &str| Wanted {
         group: "",
         resource,
@@ -51,11 +56,8 @@ fn wanted(user: &str, uid: Option<&str>, groups: &[String], extra: &BTreeMap<Str
     all.extend(groups.iter().map(|g| plain("groups", g)));
     let authentication = "authentication.k8s.io";
     for (key, values) in extra {
-        let of = |v: &String| Wanted {
-            group: authentication,
-            subresource: key.clone(),
-            ..plain("userextras", v)
-        };
+        let of =
+            |v: &String| Wanted { group: authentication, subresource: key.clone(), ..plain("userextras", v) };
         all.extend(values.iter().map(of));
     }
     all.extend(uid.map(|u| Wanted { group: authentication, ..plain("uids", u) }));

@@ -86,8 +86,10 @@ impl Credentials<'_> {
         }
         let protocols = self.headers.get_all(http::header::SEC_WEBSOCKET_PROTOCOL);
         let mut protocols = protocols.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
-        let encoded = protocols.find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
-        let decoded = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, encoded).ok()?;
+        let encoded =
+            protocols.find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
+        let decoded =
+            base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, encoded).ok()?;
         String::from_utf8(decoded).ok()
     }
 }
@@ -192,7 +194,8 @@ pub fn refusal(attributes: &Attributes<'_>) -> String {
         "" => info.resource.clone(),
         sub => format!("{}/{sub}", info.resource),
     };
-    let what = format!("User {user:?} cannot {} resource {resource:?} in API group {:?}", info.verb, info.group);
+    let what =
+        format!("User {user:?} cannot {} resource {resource:?} in API group {:?}", info.verb, info.group);
     if info.namespace.is_empty() {
         return format!("{what} at the cluster scope");
     }

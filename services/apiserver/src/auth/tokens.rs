@@ -45,7 +45,13 @@ impl Tokens {
     }
 
     /// Signs a token.
-    pub fn issue(&self, private: Private, audiences: Vec<String>, seconds: i64, warn: Option<i64>) -> Result<(String, Claims)> {
+    pub fn issue(
+        &self,
+        private: Private,
+        audiences: Vec<String>,
+        seconds: i64,
+        warn: Option<i64>,
+    ) -> Result<(String, Claims)> {
         let Some(key) = &self.signing else {
             return Err(errors::internal("no service account signing key is configured"));
         };
@@ -88,7 +94,13 @@ impl TokenAuthenticator {
     }
 
     /// The object in the cache, or in the store when the cache does not have it with this uid yet.
-    async fn lookup(&self, cache: &ResourceCache, namespace: &str, name: &str, uid: &str) -> Result<Option<Arc<Entry>>> {
+    async fn lookup(
+        &self,
+        cache: &ResourceCache,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+    ) -> Result<Option<Arc<Entry>>> {
         let key = cache.resource.key(namespace, name);
         let right = |e: &Arc<Entry>| e.str_at(&["metadata", "uid"]).is_some_and(|u| u == uid);
         if let Some(entry) = cache.get(&key).filter(right) {
@@ -98,8 +110,14 @@ impl TokenAuthenticator {
     }
 
     /// Judges a service account token for audiences.
-    pub async fn service_account(&self, token: &str, audiences: &[String]) -> Result<Option<(User, Vec<String>)>> {
-        let Some(claims) = self.tokens.public.as_ref().and_then(|keys| keys.verify(token)) else { return Ok(None) };
+    pub async fn service_account(
+        &self,
+        token: &str,
+        audiences: &[String],
+    ) -> Result<Option<(User, Vec<String>)>> {
+        let Some(claims) = self.tokens.public.as_ref().and_then(|keys| keys.verify(token)) else {
+            return Ok(None);
+        };
         if claims.iss != self.tokens.issuer {
             return Ok(None);
         }

@@ -39,9 +39,11 @@ pub fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Bytes {
 /// # Errors
 /// It is none, or broken.
 pub fn open(bytes: &[u8]) -> Result<Unknown<'_>, DecodeError> {
-    let mut rest = bytes
-        .strip_prefix(MAGIC)
-        .ok_or_else(|| DecodeError::new("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"))?;
+    let mut rest = bytes.strip_prefix(MAGIC).ok_or_else(|| {
+        DecodeError::new(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
+        )
+    })?;
     let mut unknown = Unknown { api_version: "", kind: "", raw: &[] };
     while let Some((number, value)) = wire::read_field(&mut rest) {
         match number {

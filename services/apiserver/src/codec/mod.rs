@@ -92,7 +92,10 @@ impl Type {
         }
     }
 
-    fn read(&self, decoded: Result<schema::json::Decoded, schema::json::DecodeError>) -> Result<Decoded, DecodeError> {
+    fn read(
+        &self,
+        decoded: Result<schema::json::Decoded, schema::json::DecodeError>,
+    ) -> Result<Decoded, DecodeError> {
         let decoded = decoded.map_err(DecodeError::new)?;
         let problems = decoded.problems.iter().map(ToString::to_string).collect();
         Ok(Decoded { object: Object::new(decoded.root), problems })

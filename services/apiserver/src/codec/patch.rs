@@ -34,7 +34,9 @@ pub fn merge_patch(tree: &mut Value, patch: &Value) {
 /// # Errors
 /// It is malformed, too long, or does not fit.
 pub fn json_patch(tree: &mut Value, patch: &Value) -> Result<(), PatchError> {
-    let operations = patch.as_list().ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".into()))?;
+    let operations = patch
+        .as_list()
+        .ok_or_else(|| PatchError::Malformed("a JSON patch is a list of operations".into()))?;
     if operations.len() > MAX_OPERATIONS {
         return Err(PatchError::TooLarge(format!(
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
@@ -43,10 +45,13 @@ pub fn json_patch(tree: &mut Value, patch: &Value) -> Result<(), PatchError> {
     }
     for operation in operations {
         let text = |key: &str| operation.at(&[key]).and_then(Value::as_str);
-        let path = pointer(text("path").ok_or_else(|| PatchError::Malformed("an operation without a path".into()))?)?;
+        let path = pointer(
+            text("path").ok_or_else(|| PatchError::Malformed("an operation without a path".into()))?,
+        )?;
         let value = || operation.at(&["value"]).cloned().unwrap_or_default();
         let from = || {
-            let from = text("from").ok_or_else(|| PatchError::Malformed("an operation without from".into()))?;
+            let from =
+                text("from").ok_or_else(|| PatchError::Malformed("an operation without from".into()))?;
             pointer(from)
         };
         match text("op").unwrap_or("") {
@@ -88,7 +93,10 @@ fn pointer(path: &str) -> Result<Vec<String>, PatchError> {
 }
 
 fn missing(path: &[String]) -> PatchError {
-    PatchError::Failed(format!("the server rejected our request due to an error in our request: path /{} does not exist", path.join("/")))
+    PatchError::Failed(format!(
+        "the server rejected our request due to an error in our request: path /{} does not exist",
+        path.join("/")
+    ))
 }
 
 fn step<'a>(tree: &'a mut Value, part: &str) -> Option<&'a mut Value> {
@@ -129,7 +137,8 @@ fn add(tree: &mut Value, path: &[String], value: Value) -> Result<(), PatchError
             Ok(())
         }
         Value::List(list) => {
-            let at = if last == "-" { list.len() } else { last.parse::<usize>().map_err(|_| missing(path))? };
+            let at =
+                if last == "-" { list.len() } else { last.parse::<usize>().map_err(|_| missing(path))? };
             if at > list.len() {
                 return Err(missing(path));
             }

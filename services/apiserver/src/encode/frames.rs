@@ -41,7 +41,11 @@ impl<'a> Frames<'a> {
     }
 
     /// One object of the initial state, or of a change that no other watcher shares.
-    pub fn object(&mut self, change: Change, entry: &std::sync::Arc<crate::store::entry::Entry>) -> Result<Bytes> {
+    pub fn object(
+        &mut self,
+        change: Change,
+        entry: &std::sync::Arc<crate::store::entry::Entry>,
+    ) -> Result<Bytes> {
         let form = self.form;
         if form.shape == Shape::Table {
             let first = !std::mem::replace(&mut self.columns_sent, true);

@@ -26,7 +26,8 @@ pub fn respond(call: &Call, form: Form, listing: &Listing) -> Result<Response<Bo
     }
     let zipped = crate::http::response::takes_gzip(call.header("accept-encoding"));
     let size: usize = listing.entries.iter().map(|e| e.bytes.len()).sum();
-    let plain = form.media == Media::Json && form.shape == Shape::Plain && call.endpoint.native && !form.pretty;
+    let plain =
+        form.media == Media::Json && form.shape == Shape::Plain && call.endpoint.native && !form.pretty;
     if plain && !zipped && size > PIECE {
         return Ok(stream(call, listing));
     }

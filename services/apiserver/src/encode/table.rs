@@ -63,9 +63,7 @@ fn columns(endpoint: &Endpoint) -> &'static [Column] {
 }
 
 fn definitions(endpoint: &Endpoint) -> Value {
-    let one = |c: &Column| {
-        json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
-    };
+    let one = |c: &Column| json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority});
     columns(endpoint).iter().map(one).collect()
 }
 
@@ -118,7 +116,8 @@ fn row(call: &Call, tree: &Object, wanted: Include) -> Result<Value> {
     let mut row = serde_json::Map::new();
     row.insert("cells".into(), cells.into());
     if let Some(c) = condition {
-        let condition = json!({"type": "Completed", "status": "True", "reason": c.reason, "message": c.message});
+        let condition =
+            json!({"type": "Completed", "status": "True", "reason": c.reason, "message": c.message});
         row.insert("conditions".into(), json!([condition]));
     }
     if wanted != Include::None {
@@ -214,7 +213,8 @@ mod tests {
 
     #[test]
     fn ages() {
-        let table = [(5, "5s"), (119, "119s"), (121, "2m1s"), (600, "10m"), (3 * 3600, "3h"), (9 * 3600, "9h")];
+        let table =
+            [(5, "5s"), (119, "119s"), (121, "2m1s"), (600, "10m"), (3 * 3600, "3h"), (9 * 3600, "9h")];
         for (seconds, text) in table {
             assert_eq!(human_duration(seconds), text);
         }

@@ -3,7 +3,6 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/endpoints/discovery`
 
-
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use schema::table::{Facts, resources};
@@ -180,7 +179,10 @@ fn aggregated(all: &[&Facts], core: bool) -> Value {
 fn wants_aggregated(accept: &str) -> bool {
     for clause in clauses(accept) {
         if clause.param("as") == "APIGroupDiscoveryList" {
-            if clause.param("g") == "apidiscovery.k8s.io" && clause.param("v") == "v2" && clause.media == "application/json" {
+            if clause.param("g") == "apidiscovery.k8s.io"
+                && clause.param("v") == "v2"
+                && clause.media == "application/json"
+            {
                 return true;
             }
             continue;
@@ -240,7 +242,8 @@ impl Documents {
                 return Some(with_etag(request, &aggregated(&all, parts[0] == "api")));
             }
             ["api"] => {
-                let address = std::net::SocketAddr::new(server.settings.advertised(), server.settings.listen.port());
+                let address =
+                    std::net::SocketAddr::new(server.settings.advertised(), server.settings.listen.port());
                 json!({
                     "kind": "APIVersions",
                     "versions": ["v1"],

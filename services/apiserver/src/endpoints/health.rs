@@ -65,7 +65,8 @@ impl Health {
         match name {
             "ping" | "log" => Ok(()),
             "etcd" | "etcd-readiness" => {
-                let revision = tokio::time::timeout(std::time::Duration::from_secs(2), server.store.kv.revision());
+                let revision =
+                    tokio::time::timeout(std::time::Duration::from_secs(2), server.store.kv.revision());
                 match revision.await {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => Err(error.to_string()),
@@ -86,7 +87,8 @@ impl Health {
     pub async fn all(&self, server: &Arc<Server>, endpoint: &str, query: Option<&str>) -> Response<Body> {
         let query = query_pairs(query);
         let verbose = query.iter().any(|(k, _)| k == "verbose");
-        let mut excluded: Vec<&str> = query.iter().filter(|(k, _)| k == "exclude").map(|(_, v)| v.as_str()).collect();
+        let mut excluded: Vec<&str> =
+            query.iter().filter(|(k, _)| k == "exclude").map(|(_, v)| v.as_str()).collect();
         let (mut lines, mut failed) = (String::new(), Vec::new());
         for name in Self::names(endpoint) {
             if let Some(at) = excluded.iter().position(|e| *e == name) {

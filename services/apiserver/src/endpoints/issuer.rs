@@ -19,7 +19,10 @@ fn cached(mut answer: Response<Body>, kind: &'static str) -> Response<Body> {
 /// `/.well-known/openid-configuration`
 pub fn configuration(server: &Arc<Server>) -> Result<Response<Body>> {
     let Some(keys) = &server.tokens.public else { return Err(errors::unknown_resource()) };
-    let base = format!("https://{}", std::net::SocketAddr::new(server.settings.advertised(), server.settings.listen.port()));
+    let base = format!(
+        "https://{}",
+        std::net::SocketAddr::new(server.settings.advertised(), server.settings.listen.port())
+    );
     let document = serde_json::json!({
         "issuer": server.tokens.issuer,
         "jwks_uri": format!("{base}/openid/v1/jwks"),

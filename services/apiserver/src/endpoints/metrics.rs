@@ -73,7 +73,11 @@ impl Metrics {
                 total += n;
                 writeln!(out, "apiserver_request_duration_seconds_bucket{{{name},le=\"{bound}\"}} {total}")?;
             }
-            writeln!(out, "apiserver_request_duration_seconds_bucket{{{name},le=\"+Inf\"}} {}", series.count)?;
+            writeln!(
+                out,
+                "apiserver_request_duration_seconds_bucket{{{name},le=\"+Inf\"}} {}",
+                series.count
+            )?;
             writeln!(out, "apiserver_request_duration_seconds_sum{{{name}}} {}", series.sum)?;
             writeln!(out, "apiserver_request_duration_seconds_count{{{name}}} {}", series.count)?;
         }
@@ -99,7 +103,12 @@ fn write_storage(server: &Arc<Server>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "# TYPE apiserver_storage_objects gauge")?;
     let caches = server.store.cache.all();
     for cache in &caches {
-        writeln!(out, "apiserver_storage_objects{{resource=\"{}\"}} {}", cache.resource.kind.resource, cache.len())?;
+        writeln!(
+            out,
+            "apiserver_storage_objects{{resource=\"{}\"}} {}",
+            cache.resource.kind.resource,
+            cache.len()
+        )?;
     }
     writeln!(out, "# HELP apiserver_storage_cache_bytes Bytes of cached objects by resource.")?;
     writeln!(out, "# TYPE apiserver_storage_cache_bytes gauge")?;

@@ -34,13 +34,11 @@ fn versions(served: &[&Facts]) -> Vec<(String, String, String)> {
 
 fn with_etag(request: &Request<Incoming>, text: String, etag: &str) -> Response<Body> {
     let quoted = format!("\"{etag}\"");
-    let known = request.headers().get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == quoted.as_bytes());
+    let known =
+        request.headers().get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == quoted.as_bytes());
     let encoding = request.headers().get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let mut answer = if known {
-        Response::new(web::empty())
-    } else {
-        response::compressed(encoding, text.into())
-    };
+    let mut answer =
+        if known { Response::new(web::empty()) } else { response::compressed(encoding, text.into()) };
     if known {
         *answer.status_mut() = StatusCode::NOT_MODIFIED;
     }
@@ -71,7 +69,10 @@ pub fn answer(served: &[&Facts], path: &str, request: &Request<Incoming>) -> Opt
         let mut paths = serde_json::Map::new();
         for (path, group, version) in versions(served) {
             let hash = fingerprint(served, &group, &version);
-            paths.insert(path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}));
+            paths.insert(
+                path.clone(),
+                json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
+            );
         }
         return Some(response::json(json!({"paths": Value::Object(paths)}).to_string()));
     }

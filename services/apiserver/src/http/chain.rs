@@ -35,7 +35,13 @@ pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<P
     let info = RequestInfo::read(request.method(), request.uri());
     let accept = text(request.headers(), "accept").to_owned();
     let audit = request.headers().get("audit-id").cloned();
-    let label = (info.verb, info.group.clone(), info.version.clone(), info.resource.clone(), info.subresource.clone());
+    let label = (
+        info.verb,
+        info.group.clone(),
+        info.version.clone(),
+        info.resource.clone(),
+        info.subresource.clone(),
+    );
     let answered = bounded(&server, request, &peer, info).await;
     let mut response = answered.unwrap_or_else(|error| response::of_error(&error, &accept));
     let headers = response.headers_mut();

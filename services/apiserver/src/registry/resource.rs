@@ -114,7 +114,8 @@ impl Resource {
         let mut object = schema.decode_stored(value)?;
         self.kind.hooks.default_versioned(&stored.version, &mut object);
         if stored != self.kind.storage {
-            let converted = super::endpoint::convert(&*self.kind.hooks, &stored, &self.kind.storage, &mut object);
+            let converted =
+                super::endpoint::convert(&*self.kind.hooks, &stored, &self.kind.storage, &mut object);
             converted.map_err(Unreadable::Convert)?;
         }
         let metadata = object.metadata_mut();

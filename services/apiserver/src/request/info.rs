@@ -146,12 +146,14 @@ impl RequestInfo {
     }
 
     fn refine_verb(&mut self, uri: &http::Uri) {
-        if !self.name.is_empty() && !(self.verb == "get" && self.subresource.is_empty()) {
+        let plain_get = self.verb == "get" && self.subresource.is_empty();
+        if !(self.name.is_empty() || plain_get) {
             return;
         }
         let query = query_pairs(uri.query());
         let value = |key: &str| query.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
-        let watch = value("watch").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F" | "FALSE" | "False"));
+        let watch =
+            value("watch").is_some_and(|v| !matches!(v, "false" | "0" | "f" | "F" | "FALSE" | "False"));
         if self.name.is_empty() && self.verb == "get" {
             self.verb = if watch { "watch" } else { "list" };
         } else if self.verb == "get" && watch {
@@ -169,7 +171,8 @@ impl RequestInfo {
             return self.name.clone();
         }
         let query = query_pairs(uri.query());
-        let selector = query.iter().find(|(k, _)| k == "fieldSelector").map(|(_, v)| v.as_str()).unwrap_or("");
+        let selector =
+            query.iter().find(|(k, _)| k == "fieldSelector").map(|(_, v)| v.as_str()).unwrap_or("");
         let named = selector.split(',').find_map(|term| {
             let value = term.trim().strip_prefix("metadata.name=")?;
             Some(value.strip_prefix('=').unwrap_or(value).to_owned())
@@ -199,14 +202,35 @@ mod tests {
             ("GET", "/api/v1/namespaces/a", "get", "", "v1", "a", "namespaces", "a", ""),
             ("PUT", "/api/v1/namespaces/a/finalize", "update", "", "v1", "a", "namespaces", "a", "finalize"),
             ("GET", "/api/v1/namespaces", "list", "", "v1", "", "namespaces", "", ""),
-            ("POST", "/apis/apps/v1/namespaces/a/deployments", "create", "apps", "v1", "a", "deployments", "", ""),
-            ("PATCH", "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch", "apps", "v1", "a", "deployments", "d", "scale"),
+            (
+                "POST",
+                "/apis/apps/v1/namespaces/a/deployments",
+                "create",
+                "apps",
+                "v1",
+                "a",
+                "deployments",
+                "",
+                "",
+            ),
+            (
+                "PATCH",
+                "/apis/apps/v1/namespaces/a/deployments/d/scale",
+                "patch",
+                "apps",
+                "v1",
+                "a",
+                "deployments",
+                "d",
+                "scale",
+            ),
             ("DELETE", "/api/v1/nodes", "deletecollection", "", "v1", "", "nodes", "", ""),
             ("DELETE", "/api/v1/nodes/n", "delete", "", "v1", "", "nodes", "n", ""),
         ];
         for (method, uri, verb, group, version, namespace, resource, name, subresource) in table {
             let info = RequestInfo::read(&method.parse().unwrap(), &uri.parse().unwrap());
-            let got = (info.verb, &*info.group, &*info.version, &*info.namespace, &*info.resource, &*info.name);
+            let got =
+                (info.verb, &*info.group, &*info.version, &*info.namespace, &*info.resource, &*info.name);
             assert_eq!(got, (verb, group, version, namespace, resource, name), "{uri}");
             assert_eq!(info.subresource, subresource, "{uri}");
             assert!(info.is_resource, "{uri}");

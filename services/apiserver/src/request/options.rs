@@ -155,7 +155,11 @@ pub fn parse_revision(text: &str) -> Result<Option<i64>> {
     match text.parse::<i64>() {
         Ok(n) if n >= 0 => Ok(Some(n)),
         _ => {
-            let problem = field::Error::invalid_str("resourceVersion", text, format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+            let problem = field::Error::invalid_str(
+                "resourceVersion",
+                text,
+                format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
+            );
             Err(errors::bad_request(format!("Invalid value: {text:?}: {}", problem.detail)))
         }
     }
@@ -304,7 +308,8 @@ impl DeleteOptions {
 
     /// Reads them from a decoded body.
     pub fn from_json(body: &serde_json::Map<String, serde_json::Value>) -> Result<Self> {
-        let mut o = Self { grace: body.get("gracePeriodSeconds").and_then(|v| v.as_i64()), ..Self::default() };
+        let mut o =
+            Self { grace: body.get("gracePeriodSeconds").and_then(|v| v.as_i64()), ..Self::default() };
         let mut problems = Vec::new();
         for value in body.get("dryRun").and_then(|v| v.as_array()).into_iter().flatten() {
             match value.as_str() {
@@ -333,7 +338,11 @@ impl DeleteOptions {
         }
         if o.propagation.is_some() && o.orphan_dependents.is_some() {
             let text = "orphanDependents and deletionPropagation cannot be both set";
-            problems.push(field::Error::invalid("propagationPolicy", body["propagationPolicy"].clone(), text));
+            problems.push(field::Error::invalid(
+                "propagationPolicy",
+                body["propagationPolicy"].clone(),
+                text,
+            ));
         }
         if !problems.is_empty() {
             return Err(errors::invalid("meta.k8s.io", "DeleteOptions", "", &problems));

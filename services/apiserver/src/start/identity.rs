@@ -14,7 +14,8 @@ fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, host.trim().as_bytes());
     let letters = digest.as_ref().iter().take(16);
-    let encoded: String = letters.map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b % 32)])).collect();
+    let encoded: String =
+        letters.map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b % 32)])).collect();
     format!("apiserver-{encoded}")
 }
 

@@ -103,10 +103,8 @@ async fn endpoints(server: &Arc<Server>, addresses: &[String], port: u16) -> Res
     if super::ensure(server, "", "endpoints", &object).await? {
         return Ok(());
     }
-    let list: Vec<Value> = addresses
-        .iter()
-        .map(|a| Value::Map([("ip", a.as_str())].into_iter().collect()))
-        .collect();
+    let list: Vec<Value> =
+        addresses.iter().map(|a| Value::Map([("ip", a.as_str())].into_iter().collect())).collect();
     let mut subset = Map::new();
     subset.insert("addresses", list);
     subset.insert("ports", vec![Value::Map(port_map(port))]);
@@ -143,9 +141,15 @@ async fn slice(server: &Arc<Server>, addresses: &[String], port: u16) -> Result<
         Value::Map(endpoint)
     };
     let endpoints: Vec<Value> = addresses.iter().map(one).collect();
-    super::edit(server, ("discovery.k8s.io", "endpointslices"), ("default", "kubernetes"), "", move |object| {
-        object.set(&["endpoints"], endpoints.clone());
-        object.set(&["ports"], vec![Value::Map(port_map(port))]);
-    })
+    super::edit(
+        server,
+        ("discovery.k8s.io", "endpointslices"),
+        ("default", "kubernetes"),
+        "",
+        move |object| {
+            object.set(&["endpoints"], endpoints.clone());
+            object.set(&["ports"], vec![Value::Map(port_map(port))]);
+        },
+    )
     .await
 }

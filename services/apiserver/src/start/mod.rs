@@ -133,7 +133,8 @@ pub async fn run(server: Arc<Server>) {
     until_done(&server, "poststarthook/rbac/bootstrap-roles", rbac::reconcile).await;
     let classes = "poststarthook/scheduling/bootstrap-system-priority-classes";
     until_done(&server, classes, priority_classes::ensure_all).await;
-    until_done(&server, "poststarthook/start-kubernetes-service-cidr-controller", service_cidr::ensure_all).await;
+    until_done(&server, "poststarthook/start-kubernetes-service-cidr-controller", service_cidr::ensure_all)
+        .await;
     until_done(&server, "poststarthook/bootstrap-controller", kubernetes_service::ensure_all).await;
     let authentication = "poststarthook/start-cluster-authentication-info-controller";
     until_done(&server, authentication, authentication::ensure_all).await;

@@ -18,11 +18,7 @@ fn plural(kind: &str) -> &'static str {
     }
 }
 
-fn missing(
-    wanted: &serde_json::Value,
-    have: &serde_json::Value,
-    list: &str,
-) -> Vec<serde_json::Value> {
+fn missing(wanted: &serde_json::Value, have: &serde_json::Value, list: &str) -> Vec<serde_json::Value> {
     let have = have[list].as_array().cloned().unwrap_or_default();
     let wanted = wanted[list].as_array().cloned().unwrap_or_default();
     wanted.into_iter().filter(|w| !have.contains(w)).collect()

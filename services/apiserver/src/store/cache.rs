@@ -243,12 +243,15 @@ impl ResourceCache {
     }
 }
 
+/// Resources by the age of their events with the bytes each keeps, and the sum.
+type Order = (VecDeque<(Arc<ResourceCache>, usize)>, usize);
+
 /// The caches of all resources behind one ordered feed.
 pub struct Cache {
     resources: RwLock<BTreeMap<Arc<str>, Arc<ResourceCache>>>,
     revision: watch::Sender<i64>,
     /// Resources in the order their events came, for forgetting the oldest first.
-    order: Mutex<(VecDeque<(Arc<ResourceCache>, usize)>, usize)>,
+    order: Mutex<Order>,
 }
 
 impl Default for Cache {
@@ -288,7 +291,8 @@ impl Cache {
     /// The cache a key belongs to.
     pub fn of_key(&self, key: &str) -> Option<Arc<ResourceCache>> {
         let resources = self.resources.read().unwrap_or_else(PoisonError::into_inner);
-        let (prefix, cache) = resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
+        let (prefix, cache) =
+            resources.range::<str, _>((Bound::Unbounded, Bound::Included(key))).next_back()?;
         key.starts_with(&**prefix).then(|| cache.clone())
     }
 

@@ -75,7 +75,9 @@ fn metadata_layout(value: &[u8], metadata: &std::ops::Range<usize>) -> Result<La
     let mut labels_at = 0;
     for field in scan::fields(value, metadata.start) {
         match field.key {
-            b"name" | b"generateName" | b"namespace" | b"selfLink" | b"uid" if slot.is_none() => leading = true,
+            b"name" | b"generateName" | b"namespace" | b"selfLink" | b"uid" if slot.is_none() => {
+                leading = true
+            }
             b"resourceVersion" => return Err(Malformed("a resource version is stored")),
             key => {
                 slot.get_or_insert(field.start);

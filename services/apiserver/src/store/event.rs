@@ -82,7 +82,9 @@ impl Event {
     /// The object a change shows: when it left the selection, the old content at the change's revision.
     pub fn shown(&self, change: Change) -> Arc<Entry> {
         match (&self.previous, change) {
-            (Some(previous), Change::Deleted) if !self.deleted => Arc::new(previous.at_revision(self.revision)),
+            (Some(previous), Change::Deleted) if !self.deleted => {
+                Arc::new(previous.at_revision(self.revision))
+            }
             _ => self.object.clone(),
         }
     }

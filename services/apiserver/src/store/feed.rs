@@ -71,7 +71,9 @@ async fn load(kv: &Kv, cache: &Cache, prefix: &str) -> Result<i64, KvError> {
             let Some(target) = cache.of_key(&row.key) else { continue };
             match target.resource.take_in(&row.key, &row.value, row.revision) {
                 Ok(entry) => cache.load(&target, entry),
-                Err(error) => tracing::error!(key = %row.key, error = %error, "unreadable object in the store"),
+                Err(error) => {
+                    tracing::error!(key = %row.key, error = %error, "unreadable object in the store")
+                }
             }
         }
         if !page.more {
@@ -128,7 +130,9 @@ fn apply(cache: &Arc<Cache>, update: Update) {
             let Some(target) = cache.of_key(&row.key) else { return };
             match target.resource.take_in(&row.key, &row.value, row.revision) {
                 Ok(entry) => cache.put(&target, entry),
-                Err(error) => tracing::error!(key = %row.key, error = %error, "unreadable object in the store"),
+                Err(error) => {
+                    tracing::error!(key = %row.key, error = %error, "unreadable object in the store")
+                }
             }
         }
         Update::Delete { key, revision } => {

@@ -218,7 +218,8 @@ impl Kv {
             ..Compare::default()
         };
         let value = Bytes::from(revision.to_string());
-        let put = request_op::Request::RequestPut(PutRequest { key: key.clone(), value, ..PutRequest::default() });
+        let put =
+            request_op::Request::RequestPut(PutRequest { key: key.clone(), value, ..PutRequest::default() });
         let get = request_op::Request::RequestRange(RangeRequest { key, ..RangeRequest::default() });
         let request = TxnRequest {
             compare: vec![compare],

@@ -99,7 +99,9 @@ impl Store {
 
     /// One object, as new as `version` says.
     pub async fn get(&self, cache: &ResourceCache, key: &str, version: &str) -> Result<Option<Arc<Entry>>> {
-        if version.is_empty() && let Err(revision) = self.consistent().await? {
+        if version.is_empty()
+            && let Err(revision) = self.consistent().await?
+        {
             return self.get_stored(cache, key, revision).await;
         }
         if !version.is_empty() {
@@ -109,7 +111,12 @@ impl Store {
     }
 
     /// One object as the store has it.
-    pub async fn get_stored(&self, cache: &ResourceCache, key: &str, revision: i64) -> Result<Option<Arc<Entry>>> {
+    pub async fn get_stored(
+        &self,
+        cache: &ResourceCache,
+        key: &str,
+        revision: i64,
+    ) -> Result<Option<Arc<Entry>>> {
         let Some(row) = self.kv.get(key, revision).await? else { return Ok(None) };
         let entry = cache.resource.take_in(&row.key, &row.value, row.revision);
         entry.map(|e| Some(Arc::new(e))).map_err(errors::internal)
@@ -132,7 +139,9 @@ impl Store {
             return self.list_exact(query, &prefix, &prefix, revision, options.limit).await;
         }
         let limit = if revision == Some(0) { 0 } else { options.limit };
-        if revision.is_none() && let Err(revision) = self.consistent().await? {
+        if revision.is_none()
+            && let Err(revision) = self.consistent().await?
+        {
             return self.list_stored(query, &prefix, &prefix, revision, limit).await;
         }
         if revision.is_some() {
@@ -144,7 +153,9 @@ impl Store {
 
     async fn list_on(&self, query: &Query<'_>, options: &ListOptions, prefix: &str) -> Result<Listing> {
         if !matches!(options.resource_version.as_str(), "" | "0") {
-            return Err(errors::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(errors::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         let at = token::decode(&options.continue_token, prefix)?;
         if at.revision > 0 {
@@ -193,7 +204,11 @@ impl Store {
         let mut at = start.to_owned();
         loop {
             let wanted = if limit > 0 && query.selection.is_empty() { limit as i64 } else { PAGE };
-            let page = self.kv.page(&at, &end, wanted, revision).await.map_err(|e| stored_error(e, revision, self.cache.revision()))?;
+            let page = self
+                .kv
+                .page(&at, &end, wanted, revision)
+                .await
+                .map_err(|e| stored_error(e, revision, self.cache.revision()))?;
             let mut remaining = page.count;
             for row in page.rows {
                 at = format!("{}\0", row.key);

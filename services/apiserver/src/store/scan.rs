@@ -29,7 +29,8 @@ pub fn skip_value(b: &[u8], at: usize) -> Option<usize> {
             None
         }
         _ => {
-            let end = b[at..].iter().position(|c| matches!(c, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r'));
+            let end =
+                b[at..].iter().position(|c| matches!(c, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r'));
             Some(at + end.unwrap_or(b.len() - at))
         }
     }

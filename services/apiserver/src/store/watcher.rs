@@ -26,8 +26,7 @@ pub enum Scope {
 /// All watchers of one resource.
 #[derive(Debug, Default)]
 pub struct Watchers {
-    buckets: HashMap<Scope, Vec<(u64, mpsc::Sender<Arc<Event>>)>>,
-    next: u64,
+    buckets: HashMap<Scope, Vec<mpsc::Sender<Arc<Event>>>>,
     count: usize,
 }
 
@@ -35,15 +34,19 @@ impl Watchers {
     /// Adds a watcher; gives the receiving end.
     pub fn add(&mut self, scope: Scope) -> mpsc::Receiver<Arc<Event>> {
         let (tx, rx) = mpsc::channel(QUEUE);
-        self.next += 1;
         self.count += 1;
-        self.buckets.entry(scope).or_default().push((self.next, tx));
+        self.buckets.entry(scope).or_default().push(tx);
         rx
     }
 
     /// How many there are; those gone are counted until the next event for them.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Hands an event to those that may want it. Who is gone or has fallen behind is dropped: its stream ends
@@ -70,7 +73,7 @@ impl Watchers {
     fn send(&mut self, scope: &Scope, event: &Arc<Event>) {
         let Some(bucket) = self.buckets.get_mut(scope) else { return };
         let had = bucket.len();
-        bucket.retain(|(_, tx)| tx.try_send(event.clone()).is_ok());
+        bucket.retain(|tx| tx.try_send(event.clone()).is_ok());
         self.count -= had - bucket.len();
         if bucket.is_empty() {
             self.buckets.remove(scope);
@@ -81,7 +84,7 @@ impl Watchers {
     pub fn sweep(&mut self) {
         let mut count = 0;
         self.buckets.retain(|_, bucket| {
-            bucket.retain(|(_, tx)| !tx.is_closed());
+            bucket.retain(|tx| !tx.is_closed());
             count += bucket.len();
             !bucket.is_empty()
         });

@@ -51,7 +51,12 @@ pub trait Attempt: Send {
 
 impl Store {
     /// Stores a new object; `None` when the key is taken.
-    pub async fn create(&self, cache: &ResourceCache, key: &str, object: &Object) -> Result<Option<Arc<Entry>>> {
+    pub async fn create(
+        &self,
+        cache: &ResourceCache,
+        key: &str,
+        object: &Object,
+    ) -> Result<Option<Arc<Entry>>> {
         let value = cache.resource.encode(object);
         let lease = self.lease_for(cache).await?;
         match self.kv.put(key, &value, 0, lease).await? {
@@ -125,7 +130,9 @@ impl Store {
                     }
                 }
                 Next::Delete(object) => {
-                    let Some(old) = &current else { return Err(errors::internal("deleting what is not there")) };
+                    let Some(old) = &current else {
+                        return Err(errors::internal("deleting what is not there"));
+                    };
                     match self.kv.delete(key, old.revision).await? {
                         Written::Done(revision) => {
                             let value = cache.resource.encode(&object);

@@ -66,7 +66,11 @@ impl Source for Bind {
         let name = old.name();
         let refuse = |why: String| Err(errors::conflict(&resource, name, &why));
         if !self.uid.is_empty() && self.uid != old.uid() {
-            return refuse(format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", self.uid, old.uid()));
+            return refuse(format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                self.uid,
+                old.uid()
+            ));
         }
         if old.deletion_timestamp().is_some() {
             return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
@@ -105,7 +109,8 @@ pub async fn run(call: &Call) -> Result<Answer> {
     if !body.name().is_empty() && body.name() != call.info.name {
         return Err(errors::bad_request("name in URL does not match name in Binding object"));
     }
-    let (kind, node) = (body.str_at(&["target", "kind"]).to_owned(), body.str_at(&["target", "name"]).to_owned());
+    let (kind, node) =
+        (body.str_at(&["target", "kind"]).to_owned(), body.str_at(&["target", "name"]).to_owned());
     let mut problems = Vec::new();
     if !kind.is_empty() && kind != "Node" {
         problems.push(meta::field::Error::not_supported("target.kind", &kind, &["Node", "<empty>"]));

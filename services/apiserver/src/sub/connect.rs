@@ -85,7 +85,9 @@ pub async fn run(
         };
         server.admission.validate(&admitted, None).await?;
     }
-    if info.subresource == "proxy" && info.rest.is_empty() && !info.trailing_slash
+    if info.subresource == "proxy"
+        && info.rest.is_empty()
+        && !info.trailing_slash
         && matches!(request.method(), &http::Method::GET | &http::Method::HEAD)
     {
         return Ok(redirect(request.uri()));
@@ -167,7 +169,10 @@ fn container(pod: &Object, wanted: &str) -> Result<String> {
                 let names = list.filter_map(|c| c.at(&["name"]).and_then(Value::as_str));
                 names.collect::<Vec<_>>().join(" ")
             };
-            let mut text = format!("a container name must be specified for pod {name}, choose one of: [{}]", names("containers"));
+            let mut text = format!(
+                "a container name must be specified for pod {name}, choose one of: [{}]",
+                names("containers")
+            );
             let inits = names("initContainers");
             if !inits.is_empty() {
                 text.push_str(&format!(" or one of the init containers: [{inits}]"));
@@ -288,8 +293,12 @@ async fn pod_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
     let port = match port.parse::<u16>() {
         Ok(port) => port,
         Err(_) => {
-            let ports = pod.list_at(&["spec", "containers"]).iter().flat_map(|c| c.at(&["ports"]).and_then(Value::as_list).unwrap_or(&[]));
-            let mut found = ports.filter(|p| port.is_empty() || p.at(&["name"]).and_then(Value::as_str) == Some(port));
+            let ports = pod
+                .list_at(&["spec", "containers"])
+                .iter()
+                .flat_map(|c| c.at(&["ports"]).and_then(Value::as_list).unwrap_or(&[]));
+            let mut found =
+                ports.filter(|p| port.is_empty() || p.at(&["name"]).and_then(Value::as_str) == Some(port));
             let number = found.find_map(|p| p.at(&["containerPort"]).and_then(Value::as_int));
             number.and_then(|n| u16::try_from(n).ok()).unwrap_or(if scheme == "https" { 443 } else { 80 })
         }
@@ -318,20 +327,25 @@ async fn service_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Targe
             text(p, "name") == wanted || p.at(&["port"]).and_then(Value::as_int) == wanted.parse().ok()
         }),
     };
-    let unavailable = || {
-        errors::unavailable(format!("no endpoints available for service {:?}", info.name))
-    };
-    let chosen = chosen.ok_or_else(|| errors::unavailable(format!("no service port {wanted:?} found for service {name:?}")))?;
+    let unavailable = || errors::unavailable(format!("no endpoints available for service {:?}", info.name));
+    let chosen = chosen.ok_or_else(|| {
+        errors::unavailable(format!("no service port {wanted:?} found for service {name:?}"))
+    })?;
     let port_name = text(chosen, "name");
     let slices = server.peek_objects("discovery.k8s.io", "endpointslices", &info.namespace)?;
     let mut targets: Vec<(String, u16)> = Vec::new();
     for slice in slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(name)) {
         let port = slice.list_at(&["ports"]).iter().find(|p| text(p, "name") == port_name);
-        let port = port.and_then(|p| p.at(&["port"])).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
+        let port =
+            port.and_then(|p| p.at(&["port"])).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
         let Some(port) = port else { continue };
         for endpoint in slice.list_at(&["endpoints"]) {
             let ready = endpoint.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true);
-            let address = endpoint.at(&["addresses"]).and_then(Value::as_list).and_then(|l| l.first()).and_then(Value::as_str);
+            let address = endpoint
+                .at(&["addresses"])
+                .and_then(Value::as_list)
+                .and_then(|l| l.first())
+                .and_then(Value::as_str);
             if let (true, Some(address)) = (ready, address) {
                 targets.push((address.to_owned(), port));
             }
@@ -347,12 +361,22 @@ async fn service_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Targe
 
 /// Headers that are about one connection only.
 fn hop_by_hop(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding")
+    matches!(
+        name.as_str(),
+        "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
+    )
 }
 
-async fn pass_on(server: &Arc<Server>, target: &Target, request: Request<Incoming>) -> Result<Response<Body>> {
+async fn pass_on(
+    server: &Arc<Server>,
+    target: &Target,
+    request: Request<Incoming>,
+) -> Result<Response<Body>> {
     let dial = |e: &dyn std::fmt::Display| {
-        errors::unavailable(format!("error trying to reach service: dial tcp {}:{}: {e}", target.host, target.port))
+        errors::unavailable(format!(
+            "error trying to reach service: dial tcp {}:{}: {e}",
+            target.host, target.port
+        ))
     };
     let tcp = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|e| dial(&e))?;
     tcp.set_nodelay(true).map_err(|e| dial(&e))?;
@@ -364,7 +388,8 @@ async fn pass_on(server: &Arc<Server>, target: &Target, request: Request<Incomin
         Ok(address) => ServerName::IpAddress(address.into()),
         Err(_) => ServerName::try_from(target.host.clone()).map_err(|e| dial(&e))?,
     };
-    let tls = tokio_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(|e| dial(&e))?;
+    let tls =
+        tokio_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(|e| dial(&e))?;
     exchange(TokioIo::new(tls), target, request).await
 }
 
@@ -372,7 +397,8 @@ async fn exchange<I>(io: I, target: &Target, mut request: Request<Incoming>) -> 
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.map_err(errors::internal)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.map_err(errors::internal)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(error = %error, "a proxied connection ended");
@@ -388,13 +414,18 @@ where
     {
         path = format!("{path}?{query}");
     }
-    let mut onward = Request::builder().method(parts.method).uri(path).body(body).map_err(errors::internal)?;
+    let mut onward =
+        Request::builder().method(parts.method).uri(path).body(body).map_err(errors::internal)?;
     for (name, value) in &parts.headers {
         if !hop_by_hop(name) && *name != header::HOST && *name != header::AUTHORIZATION {
             onward.headers_mut().append(name.clone(), value.clone());
         }
     }
-    let host = if target.host.contains(':') { format!("[{}]:{}", target.host, target.port) } else { format!("{}:{}", target.host, target.port) };
+    let host = if target.host.contains(':') {
+        format!("[{}]:{}", target.host, target.port)
+    } else {
+        format!("{}:{}", target.host, target.port)
+    };
     onward.headers_mut().insert(header::HOST, HeaderValue::from_str(&host).map_err(errors::internal)?);
     if let Some(upgrade) = upgrade {
         onward.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -425,7 +456,9 @@ impl Target {
     /// Whether the path is made of the request's options already.
     fn kubelet_stream(&self) -> bool {
         self.kubelet
-            && ["/containerLogs/", "/exec/", "/attach/", "/portForward/"].iter().any(|p| self.path.starts_with(p))
+            && ["/containerLogs/", "/exec/", "/attach/", "/portForward/"]
+                .iter()
+                .any(|p| self.path.starts_with(p))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::request::options::{DeleteOptions, WriteOptions};
 use crate::store::entry::Entry;
 use crate::store::write::{Attempt, Next};
 use crate::verbs::Call;
-use crate::verbs::delete::{Deletion, Deleted};
+use crate::verbs::delete::{Deleted, Deletion};
 use crate::verbs::meta::timestamp;
 use crate::verbs::update::change;
 use crate::verbs::write::{Computed, Managed, Source};
@@ -31,7 +31,8 @@ fn refused(cause: String) -> Error {
 
 /// Whether a pod may go whatever its budget says.
 fn free_to_go(pod: &Object) -> bool {
-    matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed" | "Pending") || pod.deletion_timestamp().is_some()
+    matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed" | "Pending")
+        || pod.deletion_timestamp().is_some()
 }
 
 fn is_ready(pod: &Object) -> bool {
@@ -61,15 +62,22 @@ impl Spend<'_> {
             return Ok(false);
         }
         if status("observedGeneration") < budget.generation() {
-            return Err(refused(format!("The disruption budget {name} is still being processed by the server.")));
+            return Err(refused(format!(
+                "The disruption budget {name} is still being processed by the server."
+            )));
         }
         let disrupted = budget.map_at(&["status", "disruptedPods"]).map_or(0, Map::len);
-        let resource = meta::GroupResource { group: "policy".into(), resource: "poddisruptionbudgets".into() };
+        let resource =
+            meta::GroupResource { group: "policy".into(), resource: "poddisruptionbudgets".into() };
         if allowed < 0 {
             return Err(errors::forbidden(&resource, &name, "pdb disruptions allowed is negative"));
         }
         if disrupted > MAX_DISRUPTED {
-            return Err(errors::forbidden(&resource, &name, "DisruptedPods map too big - too many evictions not confirmed by PDB controller"));
+            return Err(errors::forbidden(
+                &resource,
+                &name,
+                "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+            ));
         }
         if allowed == 0 {
             return Err(refused(format!(
@@ -86,7 +94,8 @@ impl Spend<'_> {
 impl Attempt for Spend<'_> {
     async fn run(&mut self, current: Option<&Arc<Entry>>) -> Result<Next> {
         let missing = || errors::internal("the disruption budget is gone");
-        let mut budget = self.cache.resource.decode(current.ok_or_else(missing)?).map_err(errors::internal)?;
+        let mut budget =
+            self.cache.resource.decode(current.ok_or_else(missing)?).map_err(errors::internal)?;
         self.spend(&mut budget)?;
         Ok(Next::Put(budget))
     }

@@ -23,7 +23,7 @@ use crate::encode::{self, Answer};
 use crate::errors::{self, Result};
 use crate::http::response;
 use crate::request::RequestInfo;
-use crate::request::accept::{self, Form, Media, MEDIA_TYPES, Offer, Shape};
+use crate::request::accept::{self, Form, MEDIA_TYPES, Media, Offer, Shape};
 use crate::server::Server;
 use crate::verbs::{Call, get, patch, update};
 
@@ -41,7 +41,8 @@ pub fn is_virtual(info: &RequestInfo) -> bool {
 pub fn is_connect(info: &RequestInfo) -> bool {
     matches!(
         (info.group.as_str(), info.resource.as_str(), info.subresource.as_str()),
-        ("", "pods", "exec" | "attach" | "portforward" | "log" | "proxy") | ("", "nodes" | "services", "proxy")
+        ("", "pods", "exec" | "attach" | "portforward" | "log" | "proxy")
+            | ("", "nodes" | "services", "proxy")
     )
 }
 

@@ -156,8 +156,28 @@ fn asked_info(object: &Object) -> Option<RequestInfo> {
 /// The static text of a verb; an unknown one is none that any rule but `*` has.
 pub fn intern(verb: &str) -> &'static str {
     const VERBS: [&str; 22] = [
-        "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "impersonate", "bind",
-        "escalate", "approve", "sign", "attest", "use", "proxy", "head", "options", "post", "put", "*", "connect",
+        "get",
+        "list",
+        "watch",
+        "create",
+        "update",
+        "patch",
+        "delete",
+        "deletecollection",
+        "impersonate",
+        "bind",
+        "escalate",
+        "approve",
+        "sign",
+        "attest",
+        "use",
+        "proxy",
+        "head",
+        "options",
+        "post",
+        "put",
+        "*",
+        "connect",
     ];
     VERBS.iter().find(|v| **v == verb).copied().unwrap_or("")
 }
@@ -168,7 +188,8 @@ async fn access(server: &Arc<Server>, user: &User, object: &mut Object) -> Resul
         let problem = meta::field::Error::invalid("spec.resourceAttributes", "null", detail);
         return Err(errors::invalid("authorization.k8s.io", object.kind(), "", &[problem]));
     };
-    let attributes = Attributes { user, info: &info, name: &info.name, field_selector: "", label_selector: "" };
+    let attributes =
+        Attributes { user, info: &info, name: &info.name, field_selector: "", label_selector: "" };
     match server.authorizer.authorize(&attributes).await {
         Decision::Allow => object.set(&["status", "allowed"], true),
         Decision::Deny(reason) => {

@@ -35,14 +35,17 @@ fn selector_text(object: &Object) -> String {
         // a replication controller's selector is the map itself
         None => selector,
     };
-    let mut terms: Vec<(String, String)> = labels
-        .iter()
-        .map(|(k, v)| (k.to_string(), format!("{k}={}", v.as_str().unwrap_or(""))))
-        .collect();
+    let mut terms: Vec<(String, String)> =
+        labels.iter().map(|(k, v)| (k.to_string(), format!("{k}={}", v.as_str().unwrap_or("")))).collect();
     for e in selector.get("matchExpressions").and_then(Value::as_list).unwrap_or(&[]) {
         let text = |key: &str| e.at(&[key]).and_then(Value::as_str).unwrap_or("").to_owned();
-        let mut values: Vec<&str> =
-            e.at(&["values"]).and_then(Value::as_list).unwrap_or(&[]).iter().filter_map(Value::as_str).collect();
+        let mut values: Vec<&str> = e
+            .at(&["values"])
+            .and_then(Value::as_list)
+            .unwrap_or(&[])
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
         values.sort_unstable();
         let (key, values) = (text("key"), values.join(","));
         let term = match text("operator").as_str() {
@@ -95,7 +98,8 @@ impl Source for Scaling {
                 } else {
                     codec::merge_patch(&mut tree, body);
                 }
-                let decoded = scale_type()?.decode_tree(tree).map_err(|e| errors::bad_request(e.to_string()))?;
+                let decoded =
+                    scale_type()?.decode_tree(tree).map_err(|e| errors::bad_request(e.to_string()))?;
                 decoded.object
             }
         };
@@ -137,13 +141,20 @@ pub async fn run(call: &Call) -> Result<Answer> {
         "update" => Scaling::Put(decode_as(&call.headers, &call.body, &gvk())?.0),
         "patch" => {
             let media = call.header("content-type").split(';').next().unwrap_or("").trim().to_owned();
-            let body = codec::parse_yaml_or_json(&call.body).map_err(|e| errors::bad_request(e.to_string()))?;
+            let body =
+                codec::parse_yaml_or_json(&call.body).map_err(|e| errors::bad_request(e.to_string()))?;
             match media.as_str() {
                 "application/json-patch+json" => Scaling::Patch { json: true, body },
                 "application/merge-patch+json"
                 | "application/strategic-merge-patch+json"
                 | "application/apply-patch+yaml" => Scaling::Patch { json: false, body },
-                _ => return Err(errors::unsupported_media(&["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"])),
+                _ => {
+                    return Err(errors::unsupported_media(&[
+                        "application/json-patch+json",
+                        "application/merge-patch+json",
+                        "application/apply-patch+yaml",
+                    ]));
+                }
             }
         }
         _ => return Err(errors::method_not_allowed()),

@@ -29,20 +29,24 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(3600);
     let mut problems = Vec::new();
     if seconds < MIN_SECONDS {
-        problems.push(field::Error::invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes"));
+        problems.push(field::Error::invalid(
+            "spec.expirationSeconds",
+            seconds,
+            "may not specify a duration less than 10 minutes",
+        ));
     }
     if seconds > MAX_SECONDS {
-        problems.push(field::Error::invalid("spec.expirationSeconds", seconds, "may not specify a duration larger than 2^32 seconds"));
+        problems.push(field::Error::invalid(
+            "spec.expirationSeconds",
+            seconds,
+            "may not specify a duration larger than 2^32 seconds",
+        ));
     }
     if !problems.is_empty() {
         return Err(errors::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &problems));
     }
-    let mut audiences: Vec<String> = request
-        .list_at(&["spec", "audiences"])
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
+    let mut audiences: Vec<String> =
+        request.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {
         audiences.clone_from(&call.server.tokens.audiences);
         let list: Vec<Value> = audiences.iter().map(|a| Value::from(a.as_str())).collect();
@@ -88,7 +92,9 @@ async fn bound(call: &Call, request: &Object, account: &Object) -> Result<Privat
     let object = call.server.read("", plural, home, &name).await?;
     let object = object.ok_or_else(|| errors::not_found(&resource, &name))?;
     if !uid.is_empty() && uid != object.uid() {
-        let why = format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated");
+        let why = format!(
+            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+        );
         return Err(errors::conflict(&resource, &name, &why));
     }
     match plural {

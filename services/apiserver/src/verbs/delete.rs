@@ -71,7 +71,10 @@ impl Deleted {
             }
             Deleted::Gone(entry) => {
                 let text = |path: &[&str]| entry.str_at(path).unwrap_or_default().into_owned();
-                Answer::Success(form, success(call, &text(&["metadata", "name"]), &text(&["metadata", "uid"])))
+                Answer::Success(
+                    form,
+                    success(call, &text(&["metadata", "name"]), &text(&["metadata", "uid"])),
+                )
             }
             Deleted::Dry(object) if call.endpoint.resource.kind.delete_returns_object => {
                 Answer::stored_tree(form, ok, object)
@@ -127,13 +130,17 @@ impl<'a> Deletion<'a> {
     fn check_preconditions(&self, old: &Object) -> Result<()> {
         let resource = self.call.endpoint.group_resource();
         let refuse = |what: &str, wanted: &str, have: &str| {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}");
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}"
+            );
             Err(errors::conflict(&resource, &self.name, &why))
         };
         if let Some(uid) = self.options.uid.as_deref().filter(|u| *u != old.uid()) {
             return refuse("UID", uid, old.uid());
         }
-        if let Some(version) = self.options.resource_version.as_deref().filter(|v| *v != old.resource_version()) {
+        if let Some(version) =
+            self.options.resource_version.as_deref().filter(|v| *v != old.resource_version())
+        {
             return refuse("ResourceVersion", version, old.resource_version());
         }
         Ok(())

@@ -43,7 +43,9 @@ pub fn fill_new(object: &mut Object, now: jiff::Timestamp) -> Result<()> {
         return Err(errors::unclassified("resourceVersion should not be set on objects to be created"));
     }
     let metadata = object.metadata_mut();
-    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+    for key in
+        ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"]
+    {
         metadata.remove(key);
     }
     metadata.insert("uid", new_uid());
@@ -118,7 +120,9 @@ pub fn validate(object: &Object, endpoint: &Endpoint) -> Vec<field::Error> {
     let generate = object.generate_name();
     if !generate.is_empty() {
         let found = hooks.validate_name(generate, true);
-        problems.extend(found.into_iter().map(|p| field::Error::invalid_str("metadata.generateName", generate, p)));
+        problems.extend(
+            found.into_iter().map(|p| field::Error::invalid_str("metadata.generateName", generate, p)),
+        );
     }
     let name = object.name();
     if name.is_empty() {
@@ -153,7 +157,8 @@ fn annotations(metadata: &Map, problems: &mut Vec<field::Error>) {
     let mut total = 0;
     for (name, value) in pairs(metadata, "annotations") {
         let found = meta::content::qualified_name(&name.to_ascii_lowercase());
-        problems.extend(found.into_iter().map(|p| field::Error::invalid_str("metadata.annotations", name, p)));
+        problems
+            .extend(found.into_iter().map(|p| field::Error::invalid_str("metadata.annotations", name, p)));
         total += name.len() + value.len();
     }
     if total > ANNOTATIONS_LIMIT {
@@ -224,7 +229,10 @@ pub fn validate_update(object: &Object, old: &Object, endpoint: &Endpoint) -> Ve
         let had: Vec<&str> = old.finalizers().collect();
         let added: Vec<&str> = object.finalizers().filter(|f| !had.contains(f)).collect();
         if !added.is_empty() {
-            let detail = format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}", quoted(&added));
+            let detail = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                quoted(&added)
+            );
             problems.push(field::Error::forbidden("metadata.finalizers", detail));
         }
     }

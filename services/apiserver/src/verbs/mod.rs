@@ -50,11 +50,8 @@ pub struct Call {
 impl Call {
     /// The same request about one object.
     pub fn for_object(&self, namespace: &str, name: &str) -> Self {
-        let info = RequestInfo {
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            ..self.info.clone()
-        };
+        let info =
+            RequestInfo { namespace: namespace.to_owned(), name: name.to_owned(), ..self.info.clone() };
         Self {
             server: self.server.clone(),
             endpoint: self.endpoint.clone(),
@@ -150,9 +147,7 @@ impl Call {
             "update" if named => update::run(self).await,
             "patch" if named => patch::run(self).await,
             "delete" if named => delete::run(self).await,
-            "deletecollection" if self.endpoint.is("", "namespaces") => {
-                Err(errors::method_not_allowed())
-            }
+            "deletecollection" if self.endpoint.is("", "namespaces") => Err(errors::method_not_allowed()),
             "deletecollection" => deletecollection::run(self).await,
             _ => Err(errors::method_not_allowed()),
         }

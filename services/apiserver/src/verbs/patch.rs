@@ -6,10 +6,10 @@
 use meta::Reason;
 use schema::{Object, Value};
 
+use super::Call;
 use super::create;
 use super::update::change;
 use super::write::{Computed, Managed, Source, judge};
-use super::Call;
 use crate::codec::{self, ApplyError, PatchError};
 use crate::encode::Answer;
 use crate::errors::{self, Error, Result};
@@ -112,8 +112,14 @@ fn apply_conflict(call: &Call, conflicts: &[codec::Conflict]) -> Error {
         }
     };
     let resource = call.endpoint.group_resource();
-    let status = meta::Status::failure(Reason::Conflict, text).about(&call.info.name, &resource.group, &resource.resource);
-    let fold = |status: meta::Status, c: &codec::Conflict| status.because("FieldManagerConflict", c.message.as_str(), &c.field);
+    let status = meta::Status::failure(Reason::Conflict, text).about(
+        &call.info.name,
+        &resource.group,
+        &resource.resource,
+    );
+    let fold = |status: meta::Status, c: &codec::Conflict| {
+        status.because("FieldManagerConflict", c.message.as_str(), &c.field)
+    };
     conflicts.iter().fold(status, fold).into()
 }
 
@@ -150,7 +156,11 @@ fn read_kind(call: &Call) -> Result<Kind> {
         "application/strategic-merge-patch+json" if call.endpoint.schema.is_built_in() => Ok(Kind::Strategic),
         "application/apply-patch+yaml" => Ok(Kind::Apply),
         _ => {
-            let known = if call.endpoint.schema.is_built_in() { TYPES.to_vec() } else { vec![TYPES[0], TYPES[1], TYPES[3]] };
+            let known = if call.endpoint.schema.is_built_in() {
+                TYPES.to_vec()
+            } else {
+                vec![TYPES[0], TYPES[1], TYPES[3]]
+            };
             Err(errors::unsupported_media(&known))
         }
     }

@@ -26,7 +26,12 @@ impl Source for Put {
         if insists_on.is_empty() && !kind.unconditional_update {
             let detail = "must be specified for an update";
             let problem = field::Error::invalid("metadata.resourceVersion", "0", detail);
-            return Err(errors::invalid(&kind.storage.group, &kind.storage.kind, &call.info.name, &[problem]));
+            return Err(errors::invalid(
+                &kind.storage.group,
+                &kind.storage.kind,
+                &call.info.name,
+                &[problem],
+            ));
         }
         Ok(Computed { object, managed: Managed::Update, insists_on })
     }

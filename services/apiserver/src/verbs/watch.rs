@@ -31,7 +31,8 @@ const PIECE: usize = 64 << 10;
 
 /// Starts a watch and answers with its stream.
 pub async fn run(call: &Call) -> Result<Answer> {
-    let offer = Offer { protobuf: call.endpoint.schema.has_protobuf(), table: true, partial: true, list: false };
+    let offer =
+        Offer { protobuf: call.endpoint.schema.has_protobuf(), table: true, partial: true, list: false };
     let form = call.form_of(offer).or_else(|e| call.form_of(Offer { list: true, ..offer }).map_err(|_| e))?;
     let options = ListOptions::read(call.query.as_deref(), true)?;
     let mut selection = Selection::read(&call.endpoint, &options.label_selector, &options.field_selector)?;

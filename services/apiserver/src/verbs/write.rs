@@ -28,11 +28,11 @@ pub enum Managed {
 
 /// Decodes the body as an object of the served version.
 pub fn decode_body(call: &Call, validation: Validation) -> Result<Object> {
-    let media = codec::body_media(call.header("content-type")).filter(|m| {
-        *m != crate::request::accept::Media::Protobuf || call.endpoint.schema.has_protobuf()
-    });
+    let media = codec::body_media(call.header("content-type"))
+        .filter(|m| *m != crate::request::accept::Media::Protobuf || call.endpoint.schema.has_protobuf());
     let media = media.ok_or_else(|| errors::unsupported_media(&MEDIA_TYPES))?;
-    let decoded = call.endpoint.schema.decode(media, &call.body).map_err(|e| errors::bad_request(e.to_string()))?;
+    let decoded =
+        call.endpoint.schema.decode(media, &call.body).map_err(|e| errors::bad_request(e.to_string()))?;
     let mut object = judge(call, decoded, validation)?;
     let expected = &call.endpoint.face.gvk;
     if object.kind().is_empty() && object.api_version().is_empty() {
@@ -68,7 +68,10 @@ pub fn judge(call: &Call, decoded: Decoded, validation: Validation) -> Result<Ob
         Validation::Strict => {
             let all = decoded.problems.join(", ");
             let gvk = &call.endpoint.face.gvk;
-            let text = format!("{} in version {:?} cannot be handled as a {}: strict decoding error: {all}", gvk.kind, gvk.version, gvk.kind);
+            let text = format!(
+                "{} in version {:?} cannot be handled as a {}: strict decoding error: {all}",
+                gvk.kind, gvk.version, gvk.kind
+            );
             return Err(errors::bad_request(text));
         }
     }

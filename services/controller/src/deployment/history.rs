@@ -54,15 +54,18 @@ impl Rollout<'_> {
         let Some(set) = self.new_set else { return Ok(()) };
         let mut next = ReplicaSet::clone(set);
         self.annotate(&mut next, Some(self.newest_revision() + 1));
-        if let Some(spec) = &mut next.spec {
-            if spec.min_ready_seconds.unwrap_or(0) != self.spec.min_ready_seconds.unwrap_or(0) {
-                spec.min_ready_seconds = Some(self.spec.min_ready_seconds.unwrap_or(0));
-            }
+        let wanted = self.spec.min_ready_seconds.unwrap_or(0);
+        if let Some(spec) = next.spec.as_mut().filter(|s| s.min_ready_seconds.unwrap_or(0) != wanted) {
+            spec.min_ready_seconds = Some(wanted);
         }
         self.plan.update(set.as_ref(), &next)?;
         self.set_revision(revision(&next));
-        let known =
-            self.next.status.iter().flat_map(|s| s.conditions.iter().flatten()).any(|c| c.type_ == "Progressing");
+        let known = self
+            .next
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .any(|c| c.type_ == "Progressing");
         if !known && self.has_deadline() {
             let message = format!("Found new replica set {:?}", set.name());
             self.condition("Progressing", "True", "FoundNewReplicaSet", &message);
@@ -82,7 +85,9 @@ impl Rollout<'_> {
 
     /// Deletes old sets beyond the history limit.
     pub(super) fn clean_up(&mut self) {
-        let Some(limit) = self.spec.revision_history_limit.and_then(|l| usize::try_from(l).ok()) else { return };
+        let Some(limit) = self.spec.revision_history_limit.and_then(|l| usize::try_from(l).ok()) else {
+            return;
+        };
         let mut idle: Vec<_> = self.old_sets.iter().copied().filter(|s| !s.deleting()).collect();
         if idle.len() <= limit {
             return;

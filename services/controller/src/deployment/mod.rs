@@ -53,10 +53,7 @@ impl Controller for Deployments {
     }
 
     fn writes(&self) -> Vec<Permit> {
-        vec![
-            Permit::of::<ReplicaSet>("create delete patch"),
-            Permit::sub::<Deployment>("status", "patch"),
-        ]
+        vec![Permit::of::<ReplicaSet>("create delete patch"), Permit::sub::<Deployment>("status", "patch")]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
@@ -69,7 +66,10 @@ impl Controller for Deployments {
         }
         sets.sort_by_key(|s| (created(s.as_ref()), s.name().to_owned()));
         let is_new = |s: &&Arc<ReplicaSet>| {
-            s.spec.as_ref().and_then(|s| s.template.as_ref()).is_some_and(|t| same_template(t, &spec.template))
+            s.spec
+                .as_ref()
+                .and_then(|s| s.template.as_ref())
+                .is_some_and(|t| same_template(t, &spec.template))
         };
         let new_set = sets.iter().copied().find(is_new);
         sets.retain(|s| new_set.is_none_or(|n| n.uid() != s.uid()));
@@ -103,7 +103,8 @@ impl<'a> Rollout<'a> {
             return self.write_status(false);
         }
         if let Some(failure) = ask.failures.iter().find(|f| f.verb == "create" && !collided) {
-            let message = format!("Failed to create new replica set {:?}: {}", failure.key.name, failure.message);
+            let message =
+                format!("Failed to create new replica set {:?}: {}", failure.key.name, failure.message);
             self.condition("Progressing", "False", "ReplicaSetCreateError", &message);
         }
         if self.spec.paused == Some(true) || self.is_scaling() {
@@ -206,7 +207,12 @@ impl<'a> Rollout<'a> {
         write.on_err = Some(Event::warning(self.old, "ReplicaSetCreateError", failed));
         self.set_revision(revision);
         if self.spec.progress_deadline_seconds.is_some_and(|s| s != i32::MAX) {
-            self.condition("Progressing", "True", "NewReplicaSetCreated", &format!("Created new replica set {name:?}"));
+            self.condition(
+                "Progressing",
+                "True",
+                "NewReplicaSetCreated",
+                &format!("Created new replica set {name:?}"),
+            );
         }
         Ok(())
     }

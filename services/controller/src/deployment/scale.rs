@@ -156,7 +156,9 @@ impl Rollout<'_> {
             }
             return Ok(());
         }
-        if let Some(set) = self.new_set.filter(|s| replicas(s) == self.desired() && available(s) == self.desired()) {
+        if let Some(set) =
+            self.new_set.filter(|s| replicas(s) == self.desired() && available(s) == self.desired())
+        {
             let old: Vec<_> = self.old_sets.iter().copied().filter(|s| replicas(s) > 0).collect();
             for set in old {
                 self.scale(set, 0)?;

@@ -89,10 +89,10 @@ impl Rollout<'_> {
         let counts = self.counts();
         if rolling && self.has_deadline() {
             self.progress(&before, &counts);
-        } else if !self.has_deadline() {
-            if let Some(conditions) = self.next.status.as_mut().and_then(|s| s.conditions.as_mut()) {
-                conditions.retain(|c| c.type_ != "Progressing");
-            }
+        } else if !self.has_deadline()
+            && let Some(conditions) = self.next.status.as_mut().and_then(|s| s.conditions.as_mut())
+        {
+            conditions.retain(|c| c.type_ != "Progressing");
         }
         let least = self.desired() - self.max_unavailable();
         if counts.available_replicas.unwrap_or(0) >= least {
@@ -119,7 +119,8 @@ impl Rollout<'_> {
         });
         match failing {
             Some(failure) => {
-                let (reason, message) = (failure.reason.unwrap_or_default(), failure.message.unwrap_or_default());
+                let (reason, message) =
+                    (failure.reason.unwrap_or_default(), failure.message.unwrap_or_default());
                 self.condition("ReplicaFailure", "True", &reason, &message);
             }
             None => {
@@ -131,7 +132,8 @@ impl Rollout<'_> {
     }
 
     fn progress(&mut self, before: &DeploymentStatus, counts: &DeploymentStatus) {
-        let done = self.get("Progressing").and_then(|c| c.reason.clone()).unwrap_or_default() == "NewReplicaSetAvailable";
+        let done = self.get("Progressing").and_then(|c| c.reason.clone()).unwrap_or_default()
+            == "NewReplicaSetAvailable";
         let subject = match self.new_set {
             Some(set) => format!("ReplicaSet {:?}", set.name()),
             None => format!("Deployment {:?}", self.old.name()),

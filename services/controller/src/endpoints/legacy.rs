@@ -17,6 +17,9 @@ const MANAGED: &str = "endpoints.kubernetes.io/managed-by";
 const OVER: &str = "endpoints.kubernetes.io/over-capacity";
 const MOST: usize = 1000;
 
+/// Addresses by address and pod, each with whether it is ready.
+type Addresses = BTreeMap<String, (bool, EndpointAddress)>;
+
 /// The controller.
 #[derive(Debug)]
 pub(crate) struct Legacy;
@@ -87,7 +90,11 @@ impl Controller for Legacy {
         next.metadata.labels = Some(labels);
         next.subsets = Some(truncated(subsets)).filter(|s| !s.is_empty());
         let failed = |reason, what: &str| {
-            Event::warning(service.as_ref(), reason, format!("Failed to {what} endpoint {}: {{error}}", service.key()))
+            Event::warning(
+                service.as_ref(),
+                reason,
+                format!("Failed to {what} endpoint {}: {{error}}", service.key()),
+            )
         };
         match known {
             None => plan.create(&next)?.on_err = Some(failed("FailedToCreateEndpoint", "create")),
@@ -107,8 +114,7 @@ fn subsets(service: &Service, chosen: &[&std::sync::Arc<Pod>], v6: bool) -> Vec<
     let publish = service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses) == Some(true);
     let headless = service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref()) == Some("None");
     let portless = service.spec.as_ref().and_then(|s| s.ports.as_ref()).is_none_or(Vec::is_empty);
-    let mut by_port: BTreeMap<Option<(String, i32, String, String)>, BTreeMap<String, (bool, EndpointAddress)>> =
-        BTreeMap::new();
+    let mut by_port: BTreeMap<Option<(String, i32, String, String)>, Addresses> = BTreeMap::new();
     for pod in chosen.iter().filter(|p| publish || !p.deleting()) {
         let Some(ip) = pods::address(pod, v6) else { continue };
         let address = EndpointAddress {
@@ -128,7 +134,7 @@ fn subsets(service: &Service, chosen: &[&std::sync::Arc<Pod>], v6: bool) -> Vec<
         }
     }
     // ports with the same addresses share a subset
-    let mut groups: Vec<(Ports, BTreeMap<String, (bool, EndpointAddress)>)> = Vec::new();
+    let mut groups: Vec<(Ports, Addresses)> = Vec::new();
     for (port, addresses) in by_port {
         match groups.iter_mut().find(|(_, known)| *known == addresses) {
             Some((ports, _)) => ports.extend(port),
@@ -138,7 +144,7 @@ fn subsets(service: &Service, chosen: &[&std::sync::Arc<Pod>], v6: bool) -> Vec<
     groups.into_iter().map(|(ports, addresses)| subset(&ports, addresses)).collect()
 }
 
-fn subset(ports: &Ports, addresses: BTreeMap<String, (bool, EndpointAddress)>) -> EndpointSubset {
+fn subset(ports: &Ports, addresses: Addresses) -> EndpointSubset {
     let (ready, not): (Vec<_>, Vec<_>) = addresses.into_values().partition(|(ready, _)| *ready);
     let list = |v: Vec<(bool, EndpointAddress)>| Some(v.into_iter().map(|(_, a)| a).collect::<Vec<_>>());
     let ports = ports.iter().map(|(name, port, protocol, app)| EndpointPort {

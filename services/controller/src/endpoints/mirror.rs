@@ -38,7 +38,10 @@ impl Controller for Mirror {
     }
 
     fn writes(&self) -> Vec<Permit> {
-        vec![Permit::of::<EndpointSlice>("create patch delete"), Permit::sub::<Endpoints>("finalizers", "update")]
+        vec![
+            Permit::of::<EndpointSlice>("create patch delete"),
+            Permit::sub::<Endpoints>("finalizers", "update"),
+        ]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
@@ -49,15 +52,17 @@ impl Controller for Mirror {
             .filter(|s| s.label(SERVICE_NAME) == Some(&ask.key.name) && s.label(MANAGED_BY) == Some(MANAGER))
             .filter(|s| !s.deleting())
             .collect();
-        let endpoints = ask.view.get::<Endpoints>(ask.key).filter(|e| {
-            e.label(SKIP) != Some("true") && e.annotation(LEADER).is_none() && !e.deleting()
-        });
+        let endpoints = ask
+            .view
+            .get::<Endpoints>(ask.key)
+            .filter(|e| e.label(SKIP) != Some("true") && e.annotation(LEADER).is_none() && !e.deleting());
         let service = ask.view.get::<Service>(ask.key);
         let hand_made = service.and_then(|s| s.spec.as_ref()).is_some_and(|s| s.selector.is_none());
         if let (Some(endpoints), true) = (endpoints, hand_made) {
             for wanted in endpoints.subsets.iter().flatten().flat_map(|s| slices(endpoints, s)) {
                 let same = existing.iter().position(|s| {
-                    s.address_type == wanted.address_type && s.ports.as_ref().map(sorted) == wanted.ports.as_ref().map(sorted)
+                    s.address_type == wanted.address_type
+                        && s.ports.as_deref().map(sorted) == wanted.ports.as_deref().map(sorted)
                 });
                 match same {
                     Some(i) => {
@@ -81,7 +86,7 @@ impl Controller for Mirror {
     }
 }
 
-fn sorted(ports: &Vec<EndpointPort>) -> Vec<(String, i32, String)> {
+fn sorted(ports: &[EndpointPort]) -> Vec<(String, i32, String)> {
     let key = |p: &EndpointPort| {
         (p.name.clone().unwrap_or_default(), p.port.unwrap_or(0), p.protocol.clone().unwrap_or_default())
     };
@@ -97,12 +102,17 @@ fn slices(endpoints: &Endpoints, subset: &EndpointSubset) -> Vec<EndpointSlice> 
     for (address, ready) in ready.chain(not).take(MOST) {
         families.entry(is_v6(&address.ip)).or_default().push(endpoint(address, ready));
     }
-    let ports: Vec<EndpointPort> = subset.ports.iter().flatten().map(|p| EndpointPort {
-        name: Some(p.name.clone().unwrap_or_default()),
-        port: Some(p.port),
-        protocol: Some(p.protocol.clone().unwrap_or_else(|| "TCP".into())),
-        app_protocol: p.app_protocol.clone(),
-    }).collect();
+    let ports: Vec<EndpointPort> = subset
+        .ports
+        .iter()
+        .flatten()
+        .map(|p| EndpointPort {
+            name: Some(p.name.clone().unwrap_or_default()),
+            port: Some(p.port),
+            protocol: Some(p.protocol.clone().unwrap_or_else(|| "TCP".into())),
+            app_protocol: p.app_protocol.clone(),
+        })
+        .collect();
     families.into_iter().map(|(v6, list)| slice(endpoints, v6, list, &ports)).collect()
 }
 

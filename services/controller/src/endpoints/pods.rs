@@ -58,9 +58,11 @@ fn number(port: &ServicePort, pod: &Pod, protocol: &str) -> Option<i32> {
         Some(IntOrString::Int(n)) => Some(if *n == 0 { port.port } else { *n }),
         Some(IntOrString::String(name)) => {
             let spec = pod.spec.as_ref()?;
-            let sidecars = spec.init_containers.iter().flatten().filter(|c| {
-                c.restart_policy.as_deref() == Some("Always")
-            });
+            let sidecars = spec
+                .init_containers
+                .iter()
+                .flatten()
+                .filter(|c| c.restart_policy.as_deref() == Some("Always"));
             let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
             let named = |p: &&k8s_openapi::api::core::v1::ContainerPort| {
                 p.name.as_deref() == Some(name) && p.protocol.as_deref().unwrap_or("TCP") == protocol
@@ -86,9 +88,8 @@ pub(super) fn endpoint(view: &View, service: &Service, pod: &Pod, address: Strin
     let terminating = pod.deleting();
     let publish = service.spec.as_ref().and_then(|s| s.publish_not_ready_addresses) == Some(true);
     let node = node_name(pod);
-    let zone = view
-        .named::<Node>("", node)
-        .and_then(|n| n.label("topology.kubernetes.io/zone").map(str::to_owned));
+    let zone =
+        view.named::<Node>("", node).and_then(|n| n.label("topology.kubernetes.io/zone").map(str::to_owned));
     Endpoint {
         addresses: vec![address],
         conditions: Some(EndpointConditions {
@@ -122,7 +123,8 @@ pub(super) fn reference(pod: &Pod) -> ObjectReference {
 
 /// The service's own labels, without those that are the controller's business.
 pub(super) fn labels(service: &Service, manager: &str) -> BTreeMap<String, String> {
-    let own = [super::SERVICE_NAME, super::MANAGED_BY, super::HEADLESS, "service.kubernetes.io/service-proxy-name"];
+    let own =
+        [super::SERVICE_NAME, super::MANAGED_BY, super::HEADLESS, "service.kubernetes.io/service-proxy-name"];
     let mut labels = service.metadata.labels.clone().unwrap_or_default();
     labels.retain(|key, _| !own[..3].contains(&key.as_str()));
     labels.insert(super::SERVICE_NAME.into(), service.name().into());

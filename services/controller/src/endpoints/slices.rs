@@ -42,7 +42,10 @@ impl Controller for Slices {
     }
 
     fn writes(&self) -> Vec<Permit> {
-        vec![Permit::of::<EndpointSlice>("create patch delete"), Permit::sub::<Service>("finalizers", "update")]
+        vec![
+            Permit::of::<EndpointSlice>("create patch delete"),
+            Permit::sub::<Service>("finalizers", "update"),
+        ]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
@@ -59,12 +62,15 @@ impl Controller for Slices {
             .filter(|s| s.label(SERVICE_NAME) == Some(service.name()) && s.label(MANAGED_BY) == Some(MANAGER))
             .filter(|s| !s.deleting())
             .collect();
-        let families = spec.ip_families.clone().filter(|f| !f.is_empty()).unwrap_or_else(|| vec!["IPv4".into()]);
+        let families =
+            spec.ip_families.clone().filter(|f| !f.is_empty()).unwrap_or_else(|| vec!["IPv4".into()]);
         let chosen = pods::of(ask.view, service);
         for family in &families {
-            let (mine, rest): (Vec<_>, Vec<_>) = existing.into_iter().partition(|s| s.address_type == *family);
+            let (mine, rest): (Vec<_>, Vec<_>) =
+                existing.into_iter().partition(|s| s.address_type == *family);
             existing = rest;
-            let wanted = wanted(ask, service, &chosen, family == "IPv6", spec.traffic_distribution.as_deref());
+            let wanted =
+                wanted(ask, service, &chosen, family == "IPv6", spec.traffic_distribution.as_deref());
             reconcile(&mut plan, service, family, wanted, mine)?;
         }
         for slice in existing {
@@ -100,7 +106,9 @@ fn wanted(
 fn hints(distribution: &str, endpoint: &Endpoint) -> Option<EndpointHints> {
     let zones = endpoint.zone.clone().map(|name| vec![ForZone { name }]);
     match distribution {
-        "PreferClose" | "PreferSameZone" => zones.map(|z| EndpointHints { for_zones: Some(z), for_nodes: None }),
+        "PreferClose" | "PreferSameZone" => {
+            zones.map(|z| EndpointHints { for_zones: Some(z), for_nodes: None })
+        }
         "PreferSameNode" => {
             let nodes = endpoint.node_name.clone().map(|name| vec![ForNode { name }]);
             nodes.map(|n| EndpointHints { for_nodes: Some(n), for_zones: zones })

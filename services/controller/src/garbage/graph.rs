@@ -122,14 +122,15 @@ impl Graph {
                 set.remove(&node.uid);
             }
             // an owner that waits for its dependents may have lost one
-            touched.extend(self.nodes.get(&owner.uid).filter(|o| o.waits_for_dependents()).map(|o| o.uid.clone()));
+            touched.extend(
+                self.nodes.get(&owner.uid).filter(|o| o.waits_for_dependents()).map(|o| o.uid.clone()),
+            );
         }
         for owner in &node.owners {
             self.dependents.entry(owner.uid.clone()).or_default().insert(node.uid.clone());
         }
-        let orphaned = node.owners.iter().any(|o| {
-            self.nodes.get(&o.uid).is_none_or(Node::waits_for_dependents)
-        });
+        let orphaned =
+            node.owners.iter().any(|o| self.nodes.get(&o.uid).is_none_or(Node::waits_for_dependents));
         if orphaned || (node.deleting && (node.has(FOREGROUND) || node.has(ORPHAN))) {
             touched.push(node.uid.clone());
         }
@@ -195,7 +196,15 @@ impl Graph {
             return Decision::Do(vec![Action::Owners { node: node.clone(), owners: solid }]);
         }
         let has_dependents = self.dependents(&node.uid).next().is_some();
-        let policy = if waiting && has_dependents { Propagation::Foreground } else { super::policy(&node.finalizers) };
+        // a dependent that waits for its own dependents may wait for this one: a circle is opened first
+        let circle = waiting && self.dependents(&node.uid).any(Node::waits_for_dependents);
+        if circle && node.owners.iter().any(|o| o.block_owner_deletion == Some(true)) {
+            let open = |o: &OwnerReference| OwnerReference { block_owner_deletion: Some(false), ..o.clone() };
+            let owners = node.owners.iter().map(open).collect();
+            return Decision::Do(vec![Action::Owners { node: node.clone(), owners }]);
+        }
+        let policy =
+            if waiting && has_dependents { Propagation::Foreground } else { super::policy(&node.finalizers) };
         Decision::Do(vec![Action::Delete { node: node.clone(), policy }])
     }
 

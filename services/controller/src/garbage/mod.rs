@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use client::{
-    Client, DeleteOptions, Key, ListParams, Patch, PatchParams, Preconditions, Propagation, Resource, WatchEvent,
-    Watcher,
+    Client, DeleteOptions, Key, ListParams, Patch, PatchParams, Preconditions, Propagation, Resource,
+    WatchEvent, Watcher,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use reconcile::Queue;
@@ -128,7 +128,11 @@ async fn follow(collector: Arc<Collector>, resource: Resource) {
                 collector.enqueue(touched);
             }
             Err(error) => {
-                tracing::error!(resource = &*resource.plural, error = &error as &dyn std::error::Error, "Not an object");
+                tracing::error!(
+                    resource = &*resource.plural,
+                    error = &error as &dyn std::error::Error,
+                    "Not an object"
+                );
             }
         }
     }
@@ -179,7 +183,9 @@ impl Collector {
             Err(error) => {
                 let after = self.queue.add_failed(key.clone());
                 tracing::debug!(
-                    uid = key.name, error = &error as &dyn std::error::Error, retry_ms = after.as_millis() as u64,
+                    uid = key.name,
+                    error = &error as &dyn std::error::Error,
+                    retry_ms = after.as_millis() as u64,
                     "Not collected"
                 );
             }
@@ -226,7 +232,11 @@ impl Collector {
         self.exists(&resource, node, owner).await.map(Some)
     }
 
-    async fn other_version(&self, node: &Node, owner: &OwnerReference) -> Result<Option<bool>, client::Error> {
+    async fn other_version(
+        &self,
+        node: &Node,
+        owner: &OwnerReference,
+    ) -> Result<Option<bool>, client::Error> {
         let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
         let known = lock(&self.kinds).values().find(|r| r.group == group && *r.kind == owner.kind).cloned();
         match known {
@@ -238,7 +248,12 @@ impl Collector {
         }
     }
 
-    async fn exists(&self, resource: &Resource, node: &Node, owner: &OwnerReference) -> Result<bool, client::Error> {
+    async fn exists(
+        &self,
+        resource: &Resource,
+        node: &Node,
+        owner: &OwnerReference,
+    ) -> Result<bool, client::Error> {
         if resource.namespaced && node.key.namespace.is_empty() {
             return Ok(false); // a cluster-wide object cannot be owned by one in a namespace
         }

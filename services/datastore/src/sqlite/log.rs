@@ -50,13 +50,22 @@ impl SqliteLog {
             for Row { key, version, previous, value } in &batch.rows {
                 let Version { id, create_revision, version, lease } = version;
                 let (id, previous) = (id.cast_signed(), previous.cast_signed());
-                insert.execute(params![id, &key[..], create_revision, version, lease, previous, &value[..]])?;
+                insert.execute(params![
+                    id,
+                    &key[..],
+                    create_revision,
+                    version,
+                    lease,
+                    previous,
+                    &value[..]
+                ])?;
             }
             for LeaseChange { id, ttl_seconds } in &batch.leases {
                 if *ttl_seconds == 0 {
                     transaction.prepare_cached("DELETE FROM lease WHERE id = ?")?.execute([id])?;
                 } else {
-                    let mut lease = transaction.prepare_cached("INSERT OR REPLACE INTO lease VALUES (?, ?)")?;
+                    let mut lease =
+                        transaction.prepare_cached("INSERT OR REPLACE INTO lease VALUES (?, ?)")?;
                     lease.execute([id, ttl_seconds])?;
                 }
             }
@@ -70,8 +79,7 @@ impl SqliteLog {
 
     /// Copies the WAL into the database and begins it anew; put off while a reader is in the middle of something.
     fn restart_wal(&mut self) -> rusqlite::Result<()> {
-        let busy: i64 =
-            self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0))?;
+        let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0))?;
         // after a busy one, try again when a quarter more is used
         self.wal_bytes = if busy == 0 { 0 } else { RESTART_BYTES - RESTART_BYTES / 4 };
         Ok(())

@@ -41,7 +41,9 @@ pub enum OpenError {
         format: i64,
     },
     /// Its pages contradict each other.
-    #[error("{path} is damaged: {problem}; restore a snapshot, or copy what can be saved with `sqlite3 .recover`")]
+    #[error(
+        "{path} is damaged: {problem}; restore a snapshot, or copy what can be saved with `sqlite3 .recover`"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -90,7 +92,8 @@ fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let lock = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(failed)?;
+    let lock =
+        std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&file).map_err(failed)?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.into())),
@@ -115,7 +118,8 @@ pub fn open(path: &Path) -> Result<SqliteLog, OpenError> {
 /// A connection for the writer.
 pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // no mutex: each connection is used by one thread
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     // closing must not throw the prepared WAL away
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -152,7 +156,8 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn check(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    let problem: rusqlite::Result<String> = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
+    let problem: rusqlite::Result<String> =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
     match problem.map_err(storage) {
         Ok(answer) if answer == "ok" => Ok(()),
         Ok(problem) => Err(OpenError::Damaged { path: path.into(), problem }),

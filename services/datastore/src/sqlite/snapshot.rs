@@ -25,7 +25,9 @@ pub(super) fn write(source: &Path, head: Head, target: &Path) -> Result<(), LogE
     let connection = connect(target).map_err(storage)?;
     copy(&connection, source, head).map_err(storage)?;
     // one file, whole and synced, without a WAL beside it
-    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;").map_err(storage)?;
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;")
+        .map_err(storage)?;
     drop(connection);
     let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
     synced.map_err(|error| LogError::Storage(Box::new(error)))
@@ -70,7 +72,9 @@ pub fn restore(snapshot: &Path, database: &Path) -> Result<(), OpenError> {
     drop(log);
     let sqlite = |source| OpenError::Sqlite { path: staged.clone(), source };
     let connection = connect(&staged).map_err(sqlite)?;
-    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;").map_err(sqlite)?;
+    connection
+        .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;")
+        .map_err(sqlite)?;
     drop(connection);
     std::fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(failed)?;
     std::fs::rename(&staged, database).map_err(failed)?;

@@ -73,5 +73,8 @@ async fn create(client: &Client, kubelet: &Kubelet, seconds: i32) -> Result<(), 
             ..LeaseSpec::default()
         }),
     };
-    client.create::<_, serde::de::IgnoredAny>(&Resource::of::<Lease>(), NAMESPACE, &lease, "").await.map(|_| ())
+    client
+        .create::<_, serde::de::IgnoredAny>(&Resource::of::<Lease>(), NAMESPACE, &lease, "")
+        .await
+        .map(|_| ())
 }

@@ -41,7 +41,8 @@ impl Machine {
         if let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") {
             for entry in entries.filter_map(Result::ok) {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let size = name.strip_prefix("hugepages-").and_then(|n| n.strip_suffix("kB")?.parse::<i64>().ok());
+                let size =
+                    name.strip_prefix("hugepages-").and_then(|n| n.strip_suffix("kB")?.parse::<i64>().ok());
                 let count = std::fs::read_to_string(entry.path().join("nr_hugepages"));
                 let count = count.ok().and_then(|c| c.trim().parse::<i64>().ok()).unwrap_or(0); // gone: none
                 huge_pages.extend(size.map(|s| (s * 1024, count * s * 1024)));
@@ -91,7 +92,11 @@ fn quantity(text: String) -> Quantity {
 }
 
 fn huge_page_name(size: i64) -> String {
-    if size % (1 << 30) == 0 { format!("hugepages-{}Gi", size >> 30) } else { format!("hugepages-{}Mi", size >> 20) }
+    if size % (1 << 30) == 0 {
+        format!("hugepages-{}Gi", size >> 30)
+    } else {
+        format!("hugepages-{}Mi", size >> 20)
+    }
 }
 
 /// `status.capacity`.
@@ -129,7 +134,10 @@ pub fn allocatable(settings: &Settings, machine: &Machine) -> Amounts {
     out.insert("memory".into(), quantity(format!("{}Ki", memory / 1024)));
     if let Some(size) = out.get("ephemeral-storage").map(value) {
         let kept = threshold(settings.eviction_hard.get("nodefs.available"), size);
-        out.insert("ephemeral-storage".into(), quantity((size - kept - reserved("ephemeral-storage")).to_string()));
+        out.insert(
+            "ephemeral-storage".into(),
+            quantity((size - kept - reserved("ephemeral-storage")).to_string()),
+        );
     }
     out
 }
@@ -149,11 +157,14 @@ pub fn threshold(text: Option<&String>, whole: i64) -> i64 {
 /// # Errors
 /// None was said, and there is no default route.
 pub fn addresses(settings: &Settings) -> io::Result<Vec<String>> {
-    let said: Vec<_> = settings.node_ip.split(',').map(str::trim).filter(|i| !i.is_empty()).map(str::to_owned).collect();
+    let said: Vec<_> =
+        settings.node_ip.split(',').map(str::trim).filter(|i| !i.is_empty()).map(str::to_owned).collect();
     if !said.is_empty() {
         for address in &said {
             let parsed: Result<IpAddr, _> = address.parse();
-            parsed.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("node address {address:?}: {e}")))?;
+            parsed.map_err(|e| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("node address {address:?}: {e}"))
+            })?;
         }
         return Ok(said);
     }
@@ -176,7 +187,11 @@ pub fn info(runtime: &cri::v1::VersionResponse, machine: &Machine) -> NodeSystem
     NodeSystemInfo {
         architecture: architecture().to_owned(),
         boot_id: read("/proc/sys/kernel/random/boot_id"),
-        container_runtime_version: format!("{}://{}", runtime.runtime_name, runtime.runtime_version.trim_start_matches('v')),
+        container_runtime_version: format!(
+            "{}://{}",
+            runtime.runtime_name,
+            runtime.runtime_version.trim_start_matches('v')
+        ),
         kernel_version: read("/proc/sys/kernel/osrelease"),
         kube_proxy_version: String::new(),
         kubelet_version: format!("v1.36.3+k3s-rs{}", env!("CARGO_PKG_VERSION")),

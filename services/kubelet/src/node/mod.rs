@@ -14,8 +14,8 @@ use client::{Key, Patch, PatchParams, Resource};
 use cri::v1;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeRuntimeHandler,
-    NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus,
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
@@ -77,7 +77,11 @@ pub async fn run(kubelet: Arc<Kubelet>) {
             }
         }
         // until it is ready for the first time, others wait for it
-        let pause = if ready_before { kubelet.settings.node_status_update_frequency } else { Duration::from_millis(300) };
+        let pause = if ready_before {
+            kubelet.settings.node_status_update_frequency
+        } else {
+            Duration::from_millis(300)
+        };
         tokio::time::sleep(pause).await;
     }
 }
@@ -159,7 +163,8 @@ fn keep_transitions(kubelet: &Kubelet, fresh: &mut NodeStatus) {
     let stored = snapshot.get(&Key::new("", &kubelet.name)).and_then(|n| n.status.as_ref());
     let before = stored.and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     for condition in fresh.conditions.iter_mut().flatten() {
-        if let Some(old) = before.iter().find(|b| b.type_ == condition.type_ && b.status == condition.status) {
+        if let Some(old) = before.iter().find(|b| b.type_ == condition.type_ && b.status == condition.status)
+        {
             condition.last_transition_time = old.last_transition_time.clone();
         }
     }
@@ -170,8 +175,11 @@ async fn current(kubelet: &Kubelet) -> NodeStatus {
     let version = kubelet.runtime.version(v1::VersionRequest { version: String::new() }).await;
     let status = kubelet.runtime.status(v1::StatusRequest { verbose: false }).await;
     let (ready, handlers) = runtime_state(&status);
-    let mut addresses: Vec<_> =
-        kubelet.addresses.iter().map(|a| NodeAddress { type_: "InternalIP".into(), address: a.clone() }).collect();
+    let mut addresses: Vec<_> = kubelet
+        .addresses
+        .iter()
+        .map(|a| NodeAddress { type_: "InternalIP".into(), address: a.clone() })
+        .collect();
     addresses.push(NodeAddress { type_: "Hostname".into(), address: kubelet.name.clone() });
     let port = i32::from(kubelet.settings.port);
     NodeStatus {
@@ -209,7 +217,11 @@ fn runtime_state(status: &Result<v1::StatusResponse, cri::Error>) -> State {
         match found {
             Some(c) if c.status => None,
             Some(c) => {
-                let what = if kind == "NetworkReady" { "container runtime network not ready" } else { "container runtime not ready" };
+                let what = if kind == "NetworkReady" {
+                    "container runtime network not ready"
+                } else {
+                    "container runtime not ready"
+                };
                 Some(format!("{what}: {kind}={} reason:{} message:{}", c.status, c.reason, c.message))
             }
             None => Some(format!("{kind} is unknown")),
@@ -219,7 +231,8 @@ fn runtime_state(status: &Result<v1::StatusResponse, cri::Error>) -> State {
 }
 
 fn conditions(kubelet: &Kubelet, ready: Result<(), String>) -> Vec<NodeCondition> {
-    let now = Some(Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_else(|_| Timestamp::now())));
+    let now =
+        Some(Time(Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_else(|_| Timestamp::now())));
     let condition = |kind: &str, status: bool, reason: &str, message: &str| NodeCondition {
         type_: kind.into(),
         status: if status { "True" } else { "False" }.into(),
@@ -230,16 +243,27 @@ fn conditions(kubelet: &Kubelet, ready: Result<(), String>) -> Vec<NodeCondition
     };
     let pressure = crate::collect::pressure(kubelet);
     let memory = if pressure.memory {
-        condition("MemoryPressure", true, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+        condition(
+            "MemoryPressure",
+            true,
+            "KubeletHasInsufficientMemory",
+            "kubelet has insufficient memory available",
+        )
     } else {
-        condition("MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available")
+        condition(
+            "MemoryPressure",
+            false,
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        )
     };
     let disk = if pressure.disk {
         condition("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure")
     } else {
         condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
     };
-    let pids = condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
+    let pids =
+        condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
     let ready = match ready {
         Ok(()) => condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Err(why) => condition("Ready", false, "KubeletNotReady", &why),

@@ -24,15 +24,19 @@ pub struct Facts<'a> {
     pub allowed_sysctls: &'a [String],
 }
 
-fn refuse(reason: &str, message: impl std::fmt::Display) -> Verdict {
-    Verdict { reason: reason.to_owned(), message: format!("Pod was rejected: {message}"), condition: None }
+fn refuse(reason: &str, message: impl std::fmt::Display) -> Box<Verdict> {
+    Box::new(Verdict {
+        reason: reason.to_owned(),
+        message: format!("Pod was rejected: {message}"),
+        condition: None,
+    })
 }
 
 /// The decision.
 ///
 /// # Errors
 /// Why not, as the pod's status shows it.
-pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
+pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Box<Verdict>> {
     if pod.facts().os.as_ref().is_some_and(|os| os.name != "linux") {
         return Err(refuse("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"));
     }
@@ -53,11 +57,13 @@ pub fn admit(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
 ///
 /// # Errors
 /// What there is too little of.
-pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Result<(), Verdict> {
+pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Result<(), Box<Verdict>> {
     let short = |name: &str, requested: i64, used: i64, capacity: i64| {
         refuse(
             &format!("OutOf{name}"),
-            format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"),
+            format!(
+                "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+            ),
         )
     };
     let room = |name: &str| allocatable.get(name).map_or(0, |q| counted(name, q));
@@ -67,7 +73,8 @@ pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Resul
     }
     let mut names: Vec<&str> = vec!["cpu", "memory", "ephemeral-storage"];
     let containers = pod.facts().containers.iter().chain(pod.facts().init_containers.iter().flatten());
-    let asked = containers.flat_map(|c| c.resources.iter().flat_map(|r| r.requests.iter().flat_map(|q| q.keys())));
+    let asked =
+        containers.flat_map(|c| c.resources.iter().flat_map(|r| r.requests.iter().flat_map(|q| q.keys())));
     names.extend(asked.map(String::as_str));
     for name in names {
         let requested = pod_request(pod.facts(), name);
@@ -112,7 +119,7 @@ const SAFE: &[&str] = &[
     "net.ipv4.tcp_wmem",
 ];
 
-fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
+fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Box<Verdict>> {
     let own = pod.facts().security_context.as_ref().and_then(|s| s.sysctls.as_ref());
     for sysctl in own.into_iter().flatten() {
         let name = sysctl.name.replace('/', ".");
@@ -122,13 +129,22 @@ fn sysctls(f: &Facts<'_>, pod: &Pod) -> Result<(), Verdict> {
                 None => *a == name,
             });
         if !allowed {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowlisted")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowlisted"),
+            ));
         }
         if name.starts_with("net.") && pod.host_network() {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowed with host net enabled")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowed with host net enabled"),
+            ));
         }
         if name.starts_with("kernel.") && pod.facts().host_ipc == Some(true) {
-            return Err(refuse("SysctlForbidden", format_args!("forbidden sysctl: \"{name}\" not allowed with host ipc enabled")));
+            return Err(refuse(
+                "SysctlForbidden",
+                format_args!("forbidden sysctl: \"{name}\" not allowed with host ipc enabled"),
+            ));
         }
     }
     Ok(())
@@ -142,14 +158,20 @@ fn matches(node: &Node, pod: &Pod) -> bool {
         return false;
     }
     let affinity = pod.facts().affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-    let Some(required) = affinity.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref()) else {
+    let Some(required) =
+        affinity.and_then(|n| n.required_during_scheduling_ignored_during_execution.as_ref())
+    else {
         return true;
     };
     let name = node.metadata.name.as_deref().unwrap_or_default();
     required.node_selector_terms.iter().any(|term| term_matches(term, labels, name))
 }
 
-fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<String, String>, name: &str) -> bool {
+fn term_matches(
+    term: &NodeSelectorTerm,
+    labels: &std::collections::BTreeMap<String, String>,
+    name: &str,
+) -> bool {
     let holds = |value: Option<&str>, operator: &str, values: &[String]| match operator {
         "In" => value.is_some_and(|v| values.iter().any(|x| x == v)),
         "NotIn" => value.is_none_or(|v| values.iter().all(|x| x != v)),
@@ -172,6 +194,7 @@ fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<Str
     });
     by_label
         && fields.iter().all(|e| {
-            e.key == "metadata.name" && holds(Some(name), &e.operator, e.values.as_deref().unwrap_or_default())
+            e.key == "metadata.name"
+                && holds(Some(name), &e.operator, e.values.as_deref().unwrap_or_default())
         })
 }

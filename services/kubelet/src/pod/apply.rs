@@ -62,7 +62,13 @@ pub async fn apply(
 ) -> bool {
     if let Err(error) = prepare(kubelet, pod) {
         tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Preparing a pod's place");
-        kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodContainer", &format!("unable to ensure pod container exists: {error}"));
+        kubelet.events.pod(
+            pod,
+            "",
+            Kind::Warning,
+            "FailedCreatePodContainer",
+            &format!("unable to ensure pod container exists: {error}"),
+        );
         memory.retry();
         return false;
     }
@@ -128,7 +134,12 @@ async fn start_all(kubelet: &Kubelet, memory: &mut Memory, ground: &Ground<'_>, 
         let Some((role, c)) = containers.iter().find(|(_, c)| c.name == *name) else { continue };
         let started = start::start(kubelet, memory, ground, c, *role).await;
         if let Err(refusal) = started {
-            tracing::debug!(pod = ground.pod.full_name(), container = name, reason = refusal.reason, "Container does not start");
+            tracing::debug!(
+                pod = ground.pod.full_name(),
+                container = name,
+                reason = refusal.reason,
+                "Container does not start"
+            );
             memory.waiting.insert(name.clone(), (refusal.reason.to_owned(), refusal.message));
             if let Some(at) = refusal.until {
                 memory.wake_at(at);
@@ -200,9 +211,14 @@ async fn new_sandbox(
         memory.retry();
     };
     if let Err(error) = std::fs::create_dir_all(&config.log_directory) {
-        tracing::warn!(pod = pod.full_name(), error = &error as &dyn std::error::Error, "Making a log directory");
+        tracing::warn!(
+            pod = pod.full_name(),
+            error = &error as &dyn std::error::Error,
+            "Making a log directory"
+        );
     }
-    let request = v1::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.to_owned() };
+    let request =
+        v1::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.to_owned() };
     let id = match kubelet.runtime.run_pod_sandbox(request).await {
         Ok(answer) => answer.pod_sandbox_id,
         Err(error) => {
@@ -283,7 +299,8 @@ async fn actuate(
     }
     memory.resize.error = None;
     // the pod may first have more, and only when its containers have less may it have less
-    let limits = crate::cgroups::pod_limits(pod, kubelet.settings.pod_pids_limit, kubelet.settings.cpu_cfs_quota);
+    let limits =
+        crate::cgroups::pod_limits(pod, kubelet.settings.pod_pids_limit, kubelet.settings.cpu_cfs_quota);
     let mut problem = kubelet.cgroups.widen_pod(pod, limits).err().map(|e| e.to_string());
     for (_, c) in due {
         let Some(seen) = observed.newest(&c.name).filter(|s| s.running()) else {
@@ -293,7 +310,10 @@ async fn actuate(
         let done = if memory.resize.needs_restart(c) {
             let message = format!("Container {} resize requires restart", c.name);
             let stop = super::plan::Stop { id: seen.id.clone(), name: c.name.clone(), message, probe: None };
-            kill::container(kubelet, &mut false, pod, &stop, None, "").await.then_some(()).ok_or("stopping it failed".to_owned())
+            kill::container(kubelet, &mut false, pod, &stop, None, "")
+                .await
+                .then_some(())
+                .ok_or("stopping it failed".to_owned())
         } else {
             update(kubelet, pod, c, &seen.id).await
         };
@@ -302,7 +322,9 @@ async fn actuate(
             Err(e) => problem = Some(e),
         }
     }
-    if let Err(e) = kubelet.cgroups.ensure_pod(pod, kubelet.settings.pod_pids_limit, kubelet.settings.cpu_cfs_quota) {
+    if let Err(e) =
+        kubelet.cgroups.ensure_pod(pod, kubelet.settings.pod_pids_limit, kubelet.settings.cpu_cfs_quota)
+    {
         problem = Some(e.to_string());
     }
     if problem.is_some() {

@@ -223,7 +223,8 @@ pub fn qos(spec: &PodSpec) -> Qos {
     let mut guaranteed = true;
     if let Some(pod) = &spec.resources {
         for name in ["cpu", "memory"] {
-            let amount = |a: &Option<Amounts>| a.as_ref().and_then(|a| a.get(name)).map_or(0, |q| counted(name, q));
+            let amount =
+                |a: &Option<Amounts>| a.as_ref().and_then(|a| a.get(name)).map_or(0, |q| counted(name, q));
             let (r, l) = (amount(&pod.requests), amount(&pod.limits));
             any |= r > 0 || l > 0;
             guaranteed &= l > 0 && (r == l || r == 0);

@@ -64,7 +64,12 @@ pub async fn container(
         Ok(_) => true,
         Err(e) if e.is_not_found() => true,
         Err(error) => {
-            tracing::warn!(pod = pod.full_name(), container = stop.name, error = crate::chain(&error), "Stopping a container");
+            tracing::warn!(
+                pod = pod.full_name(),
+                container = stop.name,
+                error = crate::chain(&error),
+                "Stopping a container"
+            );
             false
         }
     }
@@ -89,23 +94,37 @@ async fn pre_stop(
             tracing::info!(pod = pod.full_name(), container = c.name, error, "PreStop hook failed");
             kubelet.events.pod(pod, &field, Kind::Warning, "FailedPreStopHook", "PreStopHook failed");
         }
-        Err(_) => tracing::info!(pod = pod.full_name(), container = c.name, "PreStop hook took all of the grace period"),
+        Err(_) => tracing::info!(
+            pod = pod.full_name(),
+            container = c.name,
+            "PreStop hook took all of the grace period"
+        ),
     }
     i64::try_from(begun.elapsed().as_secs()).unwrap_or(grace)
 }
 
 /// Stops all of a pod: its containers together, then its sidecars from the last to the first, then its sandboxes.
-pub async fn pod(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, observed: &Observed, grace: Option<i64>) -> bool {
+pub async fn pod(
+    kubelet: &Kubelet,
+    memory: &mut Memory,
+    pod: &Pod,
+    observed: &Observed,
+    grace: Option<i64>,
+) -> bool {
     let ips = super::apply::pod_ips(kubelet, pod, observed);
     let ip = ips.first().map(String::as_str).unwrap_or_default();
     let containers = pod.containers();
     let role = |s: &Seen| containers.iter().find(|(_, c)| c.name == s.name).map(|(r, _)| *r);
     let begun = Instant::now();
-    let (sidecars, others): (Vec<_>, Vec<_>) = observed.running().partition(|s| role(s) == Some(Role::Sidecar));
+    let (sidecars, others): (Vec<_>, Vec<_>) =
+        observed.running().partition(|s| role(s) == Some(Role::Sidecar));
     let stops = |seen: &[&Seen]| -> Vec<(Stop, bool)> {
         let stop = |s: &&Seen| {
             let message = format!("Stopping container {}", s.name);
-            (Stop { id: s.id.clone(), name: s.name.clone(), message, probe: None }, memory.stopped.contains(&s.id))
+            (
+                Stop { id: s.id.clone(), name: s.name.clone(), message, probe: None },
+                memory.stopped.contains(&s.id),
+            )
         };
         seen.iter().map(stop).collect()
     };
@@ -113,10 +132,11 @@ pub async fn pod(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, observed: &O
     let mut order: Vec<_> = sidecars;
     order.sort_by_key(|s| std::cmp::Reverse(containers.iter().position(|(_, c)| c.name == s.name)));
     let mut second = stops(&order);
-    let mut good = join_all(first.iter_mut().map(|(stop, stopped)| container(kubelet, stopped, pod, stop, grace, ip)))
-        .await
-        .into_iter()
-        .all(|g| g);
+    let mut good =
+        join_all(first.iter_mut().map(|(stop, stopped)| container(kubelet, stopped, pod, stop, grace, ip)))
+            .await
+            .into_iter()
+            .all(|g| g);
     let whole = grace.unwrap_or_else(|| own_grace(pod, None, None));
     for (stop, stopped) in &mut second {
         let left = whole - i64::try_from(begun.elapsed().as_secs()).unwrap_or(whole);
@@ -138,7 +158,10 @@ pub async fn sandboxes(kubelet: &Kubelet, pod: &Pod, observed: &Observed) -> boo
             Err(error) => {
                 let error = crate::chain(&error);
                 tracing::warn!(pod = pod.full_name(), error, "Stopping a sandbox");
-                let text = format!("error killing pod: failed to \"KillPodSandbox\" for \"{}\" with KillPodSandboxError: \"{error}\"", pod.uid());
+                let text = format!(
+                    "error killing pod: failed to \"KillPodSandbox\" for \"{}\" with KillPodSandboxError: \"{error}\"",
+                    pod.uid()
+                );
                 kubelet.events.pod(pod, "", Kind::Warning, "FailedKillPod", &text);
                 good = false;
             }

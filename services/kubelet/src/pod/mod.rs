@@ -5,6 +5,7 @@ pub mod apply;
 pub mod backoff;
 pub mod facts;
 pub mod kill;
+pub mod manifests;
 pub mod observed;
 pub mod phase;
 pub mod plan;

@@ -155,7 +155,10 @@ pub async fn observe(
     Ok(observed)
 }
 
-async fn sandbox_status(runtime: &cri::Runtime, listed: &v1::PodSandbox) -> Result<Option<Sandbox>, cri::Error> {
+async fn sandbox_status(
+    runtime: &cri::Runtime,
+    listed: &v1::PodSandbox,
+) -> Result<Option<Sandbox>, cri::Error> {
     let request = v1::PodSandboxStatusRequest { pod_sandbox_id: listed.id.clone(), verbose: false };
     let status = match runtime.pod_sandbox_status(request).await {
         Ok(answer) => answer.status,
@@ -163,7 +166,8 @@ async fn sandbox_status(runtime: &cri::Runtime, listed: &v1::PodSandbox) -> Resu
         Err(e) => return Err(e),
     };
     let Some(status) = status else { return Ok(None) };
-    let network = status.linux.as_ref().and_then(|l| l.namespaces.as_ref()?.options.as_ref()).map(|o| o.network);
+    let network =
+        status.linux.as_ref().and_then(|l| l.namespaces.as_ref()?.options.as_ref()).map(|o| o.network);
     let mut ips = Vec::new();
     if let Some(network) = status.network.filter(|n| !n.ip.is_empty()) {
         ips.push(network.ip);

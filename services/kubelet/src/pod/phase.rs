@@ -50,7 +50,8 @@ pub fn phase(pod: &Pod, init: &[ContainerStatus], app: &[ContainerStatus], termi
             let started = status.and_then(|s| s.started).unwrap_or(false);
             let running = state.is_some_and(|s| s.running.is_some());
             let ended = state.is_some_and(|s| s.terminated.is_some());
-            let ended_before = status.is_some_and(|s| s.last_state.as_ref().is_some_and(|l| l.terminated.is_some()));
+            let ended_before =
+                status.is_some_and(|s| s.last_state.as_ref().is_some_and(|l| l.terminated.is_some()));
             if running && !started || !running && !ended && !ended_before {
                 pending += 1;
             }
@@ -110,14 +111,21 @@ fn condition(kind: &str, status: bool, reason: &str, message: String) -> PodCond
 ///
 /// # Upstream
 /// `pkg/kubelet/status/generate.go` `GeneratePodInitializedCondition`
-pub fn initialized(pod: &Pod, init: &[ContainerStatus], app: &[ContainerStatus], phase: &str) -> PodCondition {
+pub fn initialized(
+    pod: &Pod,
+    init: &[ContainerStatus],
+    app: &[ContainerStatus],
+    phase: &str,
+) -> PodCondition {
     let kind = "Initialized";
     let all = pod.facts().init_containers.as_deref().unwrap_or_default();
     if phase == "Succeeded" {
         return condition(kind, true, "PodCompleted", String::new());
     }
-    let started_app = app.iter().any(|s| s.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()));
-    let unknown: Vec<_> = all.iter().filter(|c| find(init, &c.name).is_none()).map(|c| c.name.as_str()).collect();
+    let started_app =
+        app.iter().any(|s| s.state.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some()));
+    let unknown: Vec<_> =
+        all.iter().filter(|c| find(init, &c.name).is_none()).map(|c| c.name.as_str()).collect();
     let incomplete: Vec<_> = all
         .iter()
         .filter(|c| {
@@ -146,7 +154,12 @@ pub fn initialized(pod: &Pod, init: &[ContainerStatus], app: &[ContainerStatus],
 ///
 /// # Upstream
 /// `pkg/kubelet/status/generate.go` `GenerateContainersReadyCondition`
-pub fn containers_ready(pod: &Pod, init: &[ContainerStatus], app: &[ContainerStatus], phase: &str) -> PodCondition {
+pub fn containers_ready(
+    pod: &Pod,
+    init: &[ContainerStatus],
+    app: &[ContainerStatus],
+    phase: &str,
+) -> PodCondition {
     let kind = "ContainersReady";
     match phase {
         "Succeeded" => return condition(kind, false, "PodCompleted", String::new()),
@@ -189,7 +202,8 @@ pub fn ready(pod: &Pod, containers: &PodCondition, conditions: &[PodCondition]) 
     for gate in pod.facts().readiness_gates.iter().flatten() {
         let kind = &gate.condition_type;
         match conditions.iter().find(|c| c.type_ == *kind) {
-            None => unready.push(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
+            None => unready
+                .push(format!("corresponding condition of pod readiness gate \"{kind}\" does not exist.")),
             Some(c) if c.status != "True" => unready.push(format!(
                 "the status of pod readiness gate \"{kind}\" is not \"True\", but {}",
                 c.status

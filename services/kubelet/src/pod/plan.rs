@@ -70,11 +70,12 @@ pub fn plan(pod: &Pod, observed: &Observed, results: &Results) -> Plan {
     for (_, c) in containers.iter().filter(|(r, _)| *r == Role::App) {
         keep += app_step(pod, observed, results, c, &mut plan);
     }
-    let sidecars_run = containers.iter().any(|(r, c)| {
-        *r == Role::Sidecar && observed.newest(&c.name).is_some_and(Seen::running)
-    });
+    let sidecars_run = containers
+        .iter()
+        .any(|(r, c)| *r == Role::Sidecar && observed.newest(&c.name).is_some_and(Seen::running));
     let apps_done = !containers.iter().any(|(r, c)| {
-        *r == Role::App && (plan.start.contains(&c.name) || observed.newest(&c.name).is_none_or(Seen::running))
+        *r == Role::App
+            && (plan.start.contains(&c.name) || observed.newest(&c.name).is_none_or(Seen::running))
     });
     if keep == 0 && apps_done || apps_done && sidecars_run && plan.stop.is_empty() {
         plan.kill = true;
@@ -114,7 +115,10 @@ fn unfit(c: &Container, seen: &Seen, results: &Results) -> Option<Stop> {
         return Some(stop(format!("Container {} definition changed", c.name), None));
     }
     if results.liveness_failed(&seen.id) {
-        return Some(stop(format!("Container {} failed liveness probe", c.name), Some(FailedProbe::Liveness)));
+        return Some(stop(
+            format!("Container {} failed liveness probe", c.name),
+            Some(FailedProbe::Liveness),
+        ));
     }
     if results.startup_failed(&seen.id) {
         return Some(stop(format!("Container {} failed startup probe", c.name), Some(FailedProbe::Startup)));
@@ -267,5 +271,80 @@ fn sidecar_step(c: &Container, seen: Option<&Seen>, results: &Results, plan: &mu
             plan.start.push(c.name.clone());
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cri::v1::ContainerState::{ContainerExited as Exited, ContainerRunning as Running};
+    use serde_json::json;
+
+    use super::*;
+    use crate::pod::observed::Sandbox;
+
+    fn seen(name: &str, state: cri::v1::ContainerState, exit_code: i32) -> Seen {
+        Seen {
+            id: format!("id-{name}"),
+            name: name.into(),
+            sandbox: "s".into(),
+            state,
+            created_at: 1,
+            started_at: 1,
+            finished_at: 0,
+            exit_code,
+            reason: String::new(),
+            message: String::new(),
+            image: String::new(),
+            image_ref: String::new(),
+            restart_count: 0,
+            hash: String::new(),
+            log_path: String::new(),
+            resources: None,
+            user: None,
+        }
+    }
+
+    fn check(policy: &str, init: &[&str], containers: Vec<Seen>, start: &[&str], kill: bool) {
+        let named =
+            |names: &[&str]| names.iter().map(|n| json!({ "name": n, "image": "i" })).collect::<Vec<_>>();
+        let spec = json!({
+            "restartPolicy": policy, "initContainers": named(init), "containers": named(&["a", "b"]),
+        });
+        let pod: Pod = serde_json::from_value(json!({ "metadata": { "uid": "u" }, "spec": spec })).unwrap();
+        let sandbox = Sandbox {
+            id: "s".into(),
+            ready: true,
+            attempt: 0,
+            created_at: 0,
+            ips: vec!["10.0.0.1".into()],
+            host_network: false,
+        };
+        let observed = Observed { sandboxes: vec![sandbox], containers };
+        let plan = plan(&pod, &observed, &Results::default());
+        let expected: Vec<String> = start.iter().map(|s| (*s).to_owned()).collect();
+        assert_eq!((plan.start, plan.kill), (expected, kill));
+        assert!(plan.stop.is_empty() && plan.new_sandbox.is_none());
+    }
+
+    #[test]
+    fn containers_start_in_turn() {
+        check("Always", &[], vec![], &["a", "b"], false);
+        check("Always", &["i", "j"], vec![], &["i"], false);
+        check("Always", &["i", "j"], vec![seen("i", Running, 0)], &[], false);
+        check("Always", &["i", "j"], vec![seen("i", Exited, 0)], &["j"], false);
+        check("Always", &["i"], vec![seen("i", Exited, 1)], &["i"], false);
+        check("Never", &["i"], vec![seen("i", Exited, 1)], &[], true);
+        check("Always", &["i"], vec![seen("i", Exited, 0)], &["a", "b"], false);
+        check("Always", &["i"], vec![seen("a", Running, 0), seen("b", Exited, 0)], &["b"], false);
+    }
+
+    #[test]
+    fn policies_decide_about_the_end() {
+        let over = || vec![seen("a", Exited, 0), seen("b", Exited, 1)];
+        check("Never", &[], over(), &[], true);
+        check("OnFailure", &[], over(), &["b"], false);
+        check("Always", &[], over(), &["a", "b"], false);
+        check("OnFailure", &[], vec![seen("a", Exited, 0), seen("b", Exited, 0)], &[], true);
+        check("Never", &[], vec![seen("a", Running, 0), seen("b", Exited, 1)], &[], false);
     }
 }

@@ -10,7 +10,9 @@ use super::status::OWNED;
 
 /// The strategic merge patch from the status told last to the new one; `None` when nothing differs. Pure.
 pub fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Result<Option<Value>, serde_json::Error> {
-    let (Value::Object(old), Value::Object(mut new)) = (serde_json::to_value(old)?, serde_json::to_value(new)?) else {
+    let (Value::Object(old), Value::Object(mut new)) =
+        (serde_json::to_value(old)?, serde_json::to_value(new)?)
+    else {
         return Ok(None); // a struct is an object
     };
     let mut changed = Map::new();
@@ -62,7 +64,9 @@ fn conditions(old: &Value, new: &Value) -> Option<Value> {
         }
         out.push(condition);
     }
-    for gone in old.iter().filter(|o| OWNED.contains(&kind(o).as_str()) && new.iter().all(|n| kind(n) != kind(o))) {
+    for gone in
+        old.iter().filter(|o| OWNED.contains(&kind(o).as_str()) && new.iter().all(|n| kind(n) != kind(o)))
+    {
         out.push(json!({ "type": kind(gone), "$patch": "delete" }));
     }
     (!out.is_empty()).then_some(Value::Array(out))

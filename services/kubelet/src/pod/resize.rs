@@ -89,10 +89,13 @@ impl State {
 
     /// Whether a change of a container's granted resources asks for its restart.
     pub fn needs_restart(&self, c: &Container) -> bool {
-        let (Some(a), Some(b)) = (self.allocated.get(&c.name), self.actual.get(&c.name)) else { return false };
-        c.resize_policy.iter().flatten().any(|p| {
-            p.restart_policy == "RestartContainer" && !same_of(a, b, &p.resource_name)
-        })
+        let (Some(a), Some(b)) = (self.allocated.get(&c.name), self.actual.get(&c.name)) else {
+            return false;
+        };
+        c.resize_policy
+            .iter()
+            .flatten()
+            .any(|p| p.restart_policy == "RestartContainer" && !same_of(a, b, &p.resource_name))
     }
 }
 

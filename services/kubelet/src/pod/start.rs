@@ -59,7 +59,10 @@ pub async fn start(
     security::check_non_root(pod, c, &image.user).map_err(|m| config_error(m, kubelet))?;
     let env = environment(kubelet, ground, c).map_err(|e| config_error(e.0, kubelet))?;
     for (source, keys) in &env.invalid {
-        let text = format!("keys [{}] from the EnvFrom {source} were skipped since they are considered invalid environment variable names.", keys.join(", "));
+        let text = format!(
+            "keys [{}] from the EnvFrom {source} were skipped since they are considered invalid environment variable names.",
+            keys.join(", ")
+        );
         kubelet.events.pod(pod, "", Kind::Warning, "InvalidEnvironmentVariableNames", &text);
     }
     let hosts = write_hosts(kubelet, ground).map_err(|e| config_error(e.to_string(), kubelet))?;
@@ -72,8 +75,12 @@ pub async fn start(
         hosts: hosts.as_deref(),
     };
     let mounts = mounts::mounts(&facts).map_err(|m| config_error(m, kubelet))?;
-    if let Err(e) = std::fs::create_dir_all(std::path::Path::new(&ground.config.log_directory).join(&c.name)) {
-        return Err(config_error(format!("create container log directory for container {} failed: {e}", c.name), kubelet));
+    if let Err(e) = std::fs::create_dir_all(std::path::Path::new(&ground.config.log_directory).join(&c.name))
+    {
+        return Err(config_error(
+            format!("create container log directory for container {} failed: {e}", c.name),
+            kubelet,
+        ));
     }
     let target = target(ground, c, role).map_err(|m| config_error(m, kubelet))?;
     let parts = container::Parts {
@@ -121,7 +128,8 @@ fn restart_wait(
     let key = format!("{}/{}", c.name, last.hash);
     if let Some((wait, until)) = memory.restarts.waiting(&key, since, Timestamp::now()) {
         let who = format!("container={} pod={}", c.name, ground.pod.full_name());
-        let text = format!("Back-off restarting failed container {} in pod {}", c.name, ground.pod.full_name());
+        let text =
+            format!("Back-off restarting failed container {} in pod {}", c.name, ground.pod.full_name());
         let said = memory.said.get(&key).is_none_or(|at| *at != since);
         if said {
             kubelet.events.pod(ground.pod, field, Kind::Warning, "BackOff", &text);
@@ -177,11 +185,16 @@ fn restarts(ground: &Ground<'_>, c: &Container) -> i32 {
     told.filter(|s| s.container_id.is_some()).map_or(0, |s| s.restart_count + 1)
 }
 
-fn environment(kubelet: &Kubelet, ground: &Ground<'_>, c: &Container) -> Result<env::Environment, env::Error> {
+fn environment(
+    kubelet: &Kubelet,
+    ground: &Ground<'_>,
+    c: &Container,
+) -> Result<env::Environment, env::Error> {
     let services = kubelet.services.snapshot();
     let links = ground.pod.facts().enable_service_links.unwrap_or(true);
     let namespace = ground.pod.namespace();
-    let master = services.namespace("default").filter(|(k, _)| k.name == "kubernetes").map(|(_, s)| s.as_ref());
+    let master =
+        services.namespace("default").filter(|(k, _)| k.name == "kubernetes").map(|(_, s)| s.as_ref());
     let mut variables = env::of_services(master);
     if links {
         variables.extend(env::of_services(services.namespace(namespace).map(|(_, s)| s.as_ref())));
@@ -251,7 +264,13 @@ async fn create(
     }
 }
 
-async fn run(kubelet: &Kubelet, ground: &Ground<'_>, c: &Container, field: &str, id: &str) -> Result<(), Refusal> {
+async fn run(
+    kubelet: &Kubelet,
+    ground: &Ground<'_>,
+    c: &Container,
+    field: &str,
+    id: &str,
+) -> Result<(), Refusal> {
     match kubelet.runtime.start_container(v1::StartContainerRequest { container_id: id.to_owned() }).await {
         Ok(_) => {
             kubelet.events.pod(ground.pod, field, Kind::Normal, "Started", "Container started");
@@ -262,7 +281,12 @@ async fn run(kubelet: &Kubelet, ground: &Ground<'_>, c: &Container, field: &str,
                 cri::Error::Status { message, .. } => message.clone(),
                 other => crate::chain(other),
             };
-            tracing::info!(pod = ground.pod.full_name(), container = c.name, error = message, "Starting a container");
+            tracing::info!(
+                pod = ground.pod.full_name(),
+                container = c.name,
+                error = message,
+                "Starting a container"
+            );
             kubelet.events.pod(ground.pod, field, Kind::Warning, "Failed", &format!("Error: {message}"));
             Err(Refusal { changed: true, ..refusal("RunContainerError", message) })
         }

@@ -65,10 +65,17 @@ fn time(nanoseconds: i64) -> Option<Time> {
 pub fn status(f: &Facts<'_>) -> PodStatus {
     let spec = f.pod.facts();
     let init_done = init_done(f);
-    let init = statuses(f, spec.init_containers.iter().flatten(), f.old.init_container_statuses.as_deref(), true, true);
+    let init = statuses(
+        f,
+        spec.init_containers.iter().flatten(),
+        f.old.init_container_statuses.as_deref(),
+        true,
+        true,
+    );
     let mut app = statuses(f, spec.containers.iter(), f.old.container_statuses.as_deref(), false, init_done);
     app.sort_by(|a, b| a.name.cmp(&b.name));
-    let ephemeral: Vec<_> = spec.ephemeral_containers.iter().flatten().map(super::facts::as_container).collect();
+    let ephemeral: Vec<_> =
+        spec.ephemeral_containers.iter().flatten().map(super::facts::as_container).collect();
     let old = f.old.ephemeral_container_statuses.as_deref();
     let ephemeral = statuses(f, ephemeral.iter(), old, false, true);
     let mut phase = if f.verdict.is_some() { "Failed" } else { phase::phase(f.pod, &init, &app, f.terminal) };
@@ -127,7 +134,12 @@ pub const OWNED: &[&str] = &[
     "PodResizeInProgress",
 ];
 
-fn conditions(f: &Facts<'_>, phase: &str, init: &[ContainerStatus], app: &[ContainerStatus]) -> Vec<PodCondition> {
+fn conditions(
+    f: &Facts<'_>,
+    phase: &str,
+    init: &[ContainerStatus],
+    app: &[ContainerStatus],
+) -> Vec<PodCondition> {
     let old = f.old.conditions.as_deref().unwrap_or_default();
     let network = f.observed.sandbox().is_some_and(|s| s.ready && (s.host_network || !s.ips.is_empty()));
     let containers = phase::containers_ready(f.pod, init, app, phase);
@@ -147,7 +159,8 @@ fn conditions(f: &Facts<'_>, phase: &str, init: &[ContainerStatus], app: &[Conta
         condition.last_transition_time = since.or(Some(Time(whole_second(f.now))));
     }
     // what others wrote stays as it is
-    let foreign = old.iter().filter(|o| !OWNED.contains(&o.type_.as_str()) && all.iter().all(|c| c.type_ != o.type_));
+    let foreign =
+        old.iter().filter(|o| !OWNED.contains(&o.type_.as_str()) && all.iter().all(|c| c.type_ != o.type_));
     let foreign: Vec<_> = foreign.cloned().collect();
     all.extend(foreign);
     all
@@ -180,7 +193,13 @@ fn waiting(reason: &str, message: Option<&str>) -> ContainerState {
     ContainerState { waiting: Some(waiting), ..ContainerState::default() }
 }
 
-fn one(f: &Facts<'_>, c: &Container, old: Option<&ContainerStatus>, init: bool, pending: &str) -> ContainerStatus {
+fn one(
+    f: &Facts<'_>,
+    c: &Container,
+    old: Option<&ContainerStatus>,
+    init: bool,
+    pending: &str,
+) -> ContainerStatus {
     let mut runs = f.observed.containers.iter().filter(|s| s.name == c.name);
     let (newest, before) = (runs.next(), runs.next());
     let mut out = match newest {
@@ -197,7 +216,8 @@ fn one(f: &Facts<'_>, c: &Container, old: Option<&ContainerStatus>, init: bool, 
         }
     }
     // what is about to run again waits, and says why
-    let ended_well = init && out.state.as_ref().is_some_and(|s| s.terminated.as_ref().is_some_and(|t| t.exit_code == 0));
+    let ended_well =
+        init && out.state.as_ref().is_some_and(|s| s.terminated.as_ref().is_some_and(|t| t.exit_code == 0));
     let due = !f.terminal && !ended_well && should_restart(f.pod, c, f.observed);
     if let Some((reason, message)) = f.waiting.get(&c.name).filter(|_| due) {
         let state = out.state.take();
@@ -291,7 +311,8 @@ fn from_seen(f: &Facts<'_>, c: &Container, seen: &Seen) -> ContainerStatus {
         mount_path: m.mount_path.clone(),
         read_only: m.read_only.filter(|r| *r),
         recursive_read_only: m.read_only.filter(|r| *r).map(|_| {
-            if m.recursive_read_only.as_deref() == Some("Enabled") { "Enabled" } else { "Disabled" }.to_owned()
+            if m.recursive_read_only.as_deref() == Some("Enabled") { "Enabled" } else { "Disabled" }
+                .to_owned()
         }),
         ..VolumeMountStatus::default()
     });

@@ -60,7 +60,9 @@ impl Memory {
     pub fn retry(&mut self) {
         let pause = Duration::from_millis(500 << self.failures.min(7));
         self.failures += 1;
-        self.wake_at(Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)));
+        self.wake_at(
+            Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)),
+        );
     }
 }
 
@@ -176,7 +178,11 @@ impl Worker {
         let observed = match observe(&self.kubelet.runtime, pod.uid(), &pod, &mut self.memory.ended).await {
             Ok(observed) => observed,
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Asking the runtime for a pod");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Asking the runtime for a pod"
+                );
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -192,7 +198,7 @@ impl Worker {
             if observed.sandboxes.is_empty() {
                 if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
                     kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, &verdict.message);
-                    self.verdict = Some(verdict);
+                    self.verdict = Some(*verdict);
                     return Step::Again;
                 }
             } else {
@@ -281,7 +287,15 @@ impl Worker {
             view.status = new.clone();
             view.observed = observed.clone();
         }
-        let patch = match report::patch(pod.uid(), &self.told, &new) {
+        let uid = if pod.is_static() {
+            match super::manifests::mirror_uid(&self.kubelet, pod) {
+                Some(uid) => uid,
+                None => return, // not shown yet; told when it is
+            }
+        } else {
+            pod.uid().to_owned()
+        };
+        let patch = match report::patch(&uid, &self.told, &new) {
             Ok(Some(patch)) => Patch::Strategic(patch),
             Ok(None) => return,
             Err(error) => return tracing::error!(error = crate::chain(&error), "Encoding a pod's status"),
@@ -332,7 +346,11 @@ impl Worker {
         }
         if !self.cleaned {
             if let Err(error) = self.clean(&pod) {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Cleaning up after a pod");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Cleaning up after a pod"
+                );
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -370,7 +388,11 @@ impl Worker {
             Ok(_) => {}
             Err(e) if e.is_not_found() || e.is_conflict() => {}
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Deleting a pod that has ended");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&error),
+                    "Deleting a pod that has ended"
+                );
                 self.memory.retry();
             }
         }
@@ -381,7 +403,11 @@ impl Worker {
         match kill::remove(&self.kubelet, pod, observed).await {
             Ok(()) => Step::Done,
             Err(error) => {
-                tracing::warn!(pod = pod.full_name(), error = crate::chain(&*error), "Removing a pod's containers");
+                tracing::warn!(
+                    pod = pod.full_name(),
+                    error = crate::chain(&*error),
+                    "Removing a pod's containers"
+                );
                 self.memory.retry();
                 Step::Wait
             }

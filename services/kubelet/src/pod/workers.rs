@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::{Notify, watch};
 
 use super::admission;
-use super::facts::PodFacts;
+use super::facts::{CONFIG_MIRROR, PodFacts};
 use super::observed::Observed;
 use super::status::Verdict;
 use super::worker::Worker;
@@ -105,9 +105,10 @@ impl Workers {
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn admit(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Verdict> {
+    pub fn admit(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        let others: Vec<_> =
+            admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
         let node = kubelet.node.snapshot().get(&client::Key::new("", &kubelet.name)).cloned();
         let facts = admission::Facts {
             node: node.as_deref(),
@@ -124,9 +125,10 @@ impl Workers {
     ///
     /// # Errors
     /// What there is too little of.
-    pub fn fits(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Verdict> {
+    pub fn fits(&self, kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
-        let others: Vec<_> = admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
+        let others: Vec<_> =
+            admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
         admission::resources(&others, pod, &kubelet.allocatable())?;
         admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
         Ok(())
@@ -155,8 +157,12 @@ impl Workers {
 
 /// A pod is wanted like this: tells its worker, or starts one.
 pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
-    if pod.is_mirror() && !gone {
-        return; // its static pod has the worker
+    if pod.is_mirror() {
+        // its static pod has the worker, which may now tell how it is
+        if let Some(shown) = pod.annotation(CONFIG_MIRROR).and_then(|h| kubelet.workers.get(h)) {
+            shown.wake.notify_one();
+        }
+        return;
     }
     let uid = pod.uid().to_owned();
     let mut all = kubelet.workers.all.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,7 +182,7 @@ pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
     let worker = Worker::new(Arc::clone(kubelet), handle, receiver);
     let kubelet = Arc::clone(kubelet);
     tokio::spawn(async move {
-        worker.run().await;
+        Box::pin(worker.run()).await;
         kubelet.workers.remove(&uid);
         kubelet.workers.release(&uid);
         kubelet.tokens.forget(&uid);
@@ -204,7 +210,10 @@ pub async fn run(kubelet: Arc<Kubelet>) {
     let (_events, _sources) =
         (tokio_util::task::AbortOnDropHandle::new(events), tokio_util::task::AbortOnDropHandle::new(sources));
     let mut changes = kubelet.pods.subscribe();
-    let known: HashSet<String> = kubelet.pods.snapshot().iter().map(|(_, p)| p.uid().to_owned()).collect();
+    let mut known = super::manifests::refresh(&kubelet).await;
+    let manifests = tokio::spawn(super::manifests::run(Arc::clone(&kubelet)));
+    let _manifests = tokio_util::task::AbortOnDropHandle::new(manifests);
+    known.extend(kubelet.pods.snapshot().iter().map(|(_, p)| p.uid().to_owned()));
     adopt_orphans(&kubelet, &known).await;
     while let Some(change) = changes.recv().await {
         if let Some(old) = &change.old

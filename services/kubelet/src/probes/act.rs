@@ -31,7 +31,7 @@ pub fn port(c: &Container, port: &IntOrString) -> Option<u16> {
             let named = c.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name));
             match named {
                 Some(p) => u16::try_from(p.container_port).ok(), // as above
-                None => name.parse().ok(), // neither name nor number: no port
+                None => name.parse().ok(),                       // neither name nor number: no port
             }
         }
     }
@@ -51,7 +51,13 @@ pub fn target(c: &Container, action: &HTTPGetAction, ip: &str, agent: &str) -> O
 }
 
 /// Looks once.
-pub async fn probe(around: &Surroundings, id: &str, c: &Container, probe: &Probe, timeout: Duration) -> Outcome {
+pub async fn probe(
+    around: &Surroundings,
+    id: &str,
+    c: &Container,
+    probe: &Probe,
+    timeout: Duration,
+) -> Outcome {
     let no_port = || Outcome::Unknown("invalid port".into());
     if let Some(action) = &probe.exec {
         return command(&around.runtime, id, action.command.clone().unwrap_or_default(), timeout).await;
@@ -72,7 +78,12 @@ pub async fn probe(around: &Surroundings, id: &str, c: &Container, probe: &Probe
     if let Some(action) = &probe.grpc {
         return match tokio::time::timeout(timeout, health(&around.ip, action)).await {
             Ok(outcome) => outcome,
-            Err(_) => Outcome::Bad(format!("timeout: failed to connect service \"{}:{}\" within {}s: context deadline exceeded", around.ip, action.port, timeout.as_secs())),
+            Err(_) => Outcome::Bad(format!(
+                "timeout: failed to connect service \"{}:{}\" within {}s: context deadline exceeded",
+                around.ip,
+                action.port,
+                timeout.as_secs()
+            )),
         };
     }
     Outcome::Unknown("missing probe handler".into())

@@ -34,7 +34,11 @@ pub struct Target {
 
 impl Target {
     fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     /// As shown in messages.
@@ -62,7 +66,9 @@ pub async fn get(target: &Target) -> Result<Answer, BoxError> {
     let mut target = target.clone();
     for _ in 0..=MAX_REDIRECTS {
         let (code, location) = once(&target).await?;
-        let Some(location) = location.filter(|_| (300..400).contains(&code)) else { return Ok(Answer { code }) };
+        let Some(location) = location.filter(|_| (300..400).contains(&code)) else {
+            return Ok(Answer { code });
+        };
         let uri: http::Uri = location.parse()?;
         if uri.host().is_some_and(|h| h != target.host) {
             return Ok(Answer { code }); // elsewhere: that it answers is enough

@@ -145,7 +145,15 @@ impl Probes {
         results.0.retain(|(id, _), _| running.iter().any(|(r, ..)| r == id));
     }
 
-    fn start(&mut self, around: &Surroundings, id: &str, c: &Container, kind: Kind, probe: &Probe, started_at: i64) {
+    fn start(
+        &mut self,
+        around: &Surroundings,
+        id: &str,
+        c: &Container,
+        kind: Kind,
+        probe: &Probe,
+        started_at: i64,
+    ) {
         let key = (id.to_owned(), kind);
         if self.tasks.contains_key(&key) {
             return;
@@ -212,7 +220,8 @@ impl Task {
     }
 
     async fn once(&self) -> Option<bool> {
-        let timeout = Duration::from_secs(u64::from(self.probe.timeout_seconds.unwrap_or(1).max(1).unsigned_abs()));
+        let timeout =
+            Duration::from_secs(u64::from(self.probe.timeout_seconds.unwrap_or(1).max(1).unsigned_abs()));
         let outcome = act::probe(&self.around, &self.id, &self.container, &self.probe, timeout).await;
         let field = format!("spec.containers{{{}}}", self.container.name);
         let name = self.kind.name();

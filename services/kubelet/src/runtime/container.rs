@@ -78,7 +78,11 @@ pub fn config(parts: Parts<'_>) -> v1::ContainerConfig {
         command,
         args,
         working_dir: c.working_dir.clone().unwrap_or_default(),
-        envs: parts.env.into_iter().map(|(key, value)| v1::KeyValue { key, value: value.into_bytes() }).collect(),
+        envs: parts
+            .env
+            .into_iter()
+            .map(|(key, value)| v1::KeyValue { key, value: value.into_bytes() })
+            .collect(),
         mounts: parts.mounts,
         labels: labels::container_labels(pod, c),
         annotations: labels::container_annotations(pod, c, parts.restarts),

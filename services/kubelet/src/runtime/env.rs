@@ -99,7 +99,11 @@ fn from_sources(facts: &Facts<'_>, c: &Container, env: &mut Environment) -> Resu
             origin = format!("Secret {namespace}/{}", r.name);
             match facts.materials.secrets.get(&r.name) {
                 Some(secret) => pairs.extend(
-                    secret.data.iter().flatten().map(|(k, v)| (k.clone(), String::from_utf8_lossy(&v.0).into_owned())),
+                    secret
+                        .data
+                        .iter()
+                        .flatten()
+                        .map(|(k, v)| (k.clone(), String::from_utf8_lossy(&v.0).into_owned())),
                 ),
                 None if r.optional == Some(true) => continue,
                 None => return Err(Error(format!("secret \"{}\" not found", r.name))),
@@ -151,7 +155,11 @@ fn referenced(facts: &Facts<'_>, c: &Container, source: &EnvVarSource) -> Result
     if let Some(r) = &source.config_map_key_ref {
         let optional = r.optional == Some(true);
         let Some(map) = facts.materials.config_maps.get(&r.name) else {
-            return if optional { Ok(None) } else { Err(Error(format!("configmap \"{}\" not found", r.name))) };
+            return if optional {
+                Ok(None)
+            } else {
+                Err(Error(format!("configmap \"{}\" not found", r.name)))
+            };
         };
         return match map.data.as_ref().and_then(|d| d.get(&r.key)) {
             Some(value) => Ok(Some(value.clone())),
@@ -183,7 +191,9 @@ fn field_value(facts: &Facts<'_>, field: &ObjectFieldSelector) -> Result<String,
         "status.hostIPs" => facts.host_ips.join(","),
         "status.podIP" => first(facts.pod_ips),
         "status.podIPs" => facts.pod_ips.join(","),
-        path => metadata_value(facts.pod, path).ok_or_else(|| Error(format!("unsupported fieldPath: {path}")))?,
+        path => {
+            metadata_value(facts.pod, path).ok_or_else(|| Error(format!("unsupported fieldPath: {path}")))?
+        }
     })
 }
 
@@ -204,8 +214,10 @@ pub fn metadata_value(pod: &Pod, path: &str) -> Option<String> {
         "metadata.uid" => pod.uid().to_owned(),
         "metadata.labels" => of_map(&meta.labels),
         "metadata.annotations" => of_map(&meta.annotations),
-        _ => return keyed("metadata.labels", &meta.labels)
-            .or_else(|| keyed("metadata.annotations", &meta.annotations)),
+        _ => {
+            return keyed("metadata.labels", &meta.labels)
+                .or_else(|| keyed("metadata.annotations", &meta.annotations));
+        }
     })
 }
 
@@ -232,7 +244,11 @@ fn go_quote(text: &str) -> String {
 ///
 /// # Errors
 /// The resource is not one that can be asked for.
-pub fn resource_value(c: &Container, r: &ResourceFieldSelector, allocatable: &Amounts) -> Result<String, Error> {
+pub fn resource_value(
+    c: &Container,
+    r: &ResourceFieldSelector,
+    allocatable: &Amounts,
+) -> Result<String, Error> {
     let unsupported = || Error(format!("unsupported container resource : {}", r.resource));
     let (list, name) = r.resource.split_once('.').ok_or_else(unsupported)?;
     let resources = c.resources.as_ref();

@@ -65,13 +65,15 @@ fn valid_name(image: &str) -> bool {
     let last = name.rfind('/').map_or(0, |i| i + 1);
     let path = name[last..].find(':').map_or(name, |i| &name[..last + i]);
     let mut components = path.split('/');
-    let first_is_host = path.contains('/') && path.split('/').next().is_some_and(|h| h.contains(['.', ':']) || h == "localhost");
+    let first_is_host = path.contains('/')
+        && path.split('/').next().is_some_and(|h| h.contains(['.', ':']) || h == "localhost");
     if first_is_host {
         components.next();
     }
     components.all(|p| {
         !p.is_empty()
-            && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+            && p.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
             && p.starts_with(|c: char| c.is_ascii_alphanumeric())
             && p.ends_with(|c: char| c.is_ascii_alphanumeric())
     })
@@ -84,12 +86,16 @@ impl Images {
     }
 
     async fn present(&self, image: &str, handler: &str) -> Result<Option<Image>, cri::Error> {
-        let spec = v1::ImageSpec { image: image.to_owned(), runtime_handler: handler.to_owned(), ..Default::default() };
-        let answer = self.runtime.image_status(v1::ImageStatusRequest { image: Some(spec), verbose: false }).await?;
-        Ok(answer.image.map(|i| Image {
-            user: ImageUser { uid: i.uid.map(|u| u.value), name: i.username },
-            id: i.id,
-        }))
+        let spec = v1::ImageSpec {
+            image: image.to_owned(),
+            runtime_handler: handler.to_owned(),
+            ..Default::default()
+        };
+        let answer =
+            self.runtime.image_status(v1::ImageStatusRequest { image: Some(spec), verbose: false }).await?;
+        Ok(answer
+            .image
+            .map(|i| Image { user: ImageUser { uid: i.uid.map(|u| u.value), name: i.username }, id: i.id }))
     }
 
     /// Makes sure of a container's image, with the events upstream sends.
@@ -109,7 +115,9 @@ impl Images {
         let image = with_tag(asked);
         let field = format!("spec.containers{{{}}}", c.name);
         if !valid_name(asked) {
-            let message = format!("Failed to apply default image tag \"{asked}\": couldn't parse image name \"{asked}\": invalid reference format");
+            let message = format!(
+                "Failed to apply default image tag \"{asked}\": couldn't parse image name \"{asked}\": invalid reference format"
+            );
             events.pod(pod, &field, Kind::Warning, "InspectFailed", &message);
             return Err(Error { reason: "InvalidImageName", message });
         }
@@ -120,7 +128,9 @@ impl Images {
         match (policy(c, &image), present) {
             ("Always", _) | ("IfNotPresent", None) => {}
             (_, Some(present)) => {
-                let text = format!("Container image \"{asked}\" already present on machine and can be accessed by the pod");
+                let text = format!(
+                    "Container image \"{asked}\" already present on machine and can be accessed by the pod"
+                );
                 events.pod(pod, &field, Kind::Normal, "Pulled", &text);
                 return Ok(present);
             }
@@ -162,7 +172,11 @@ impl Images {
             logins.push(None);
         }
         for auth in logins {
-            let spec = v1::ImageSpec { image: image.to_owned(), runtime_handler: handler.to_owned(), ..Default::default() };
+            let spec = v1::ImageSpec {
+                image: image.to_owned(),
+                runtime_handler: handler.to_owned(),
+                ..Default::default()
+            };
             let request = v1::PullImageRequest { image: Some(spec), auth, sandbox_config: None };
             match self.runtime.pull_image(request).await {
                 Ok(answer) => {
@@ -182,7 +196,13 @@ impl Images {
         }
         let cause = last.map(|e| crate::chain(&e)).unwrap_or_default();
         let message = format!("failed to pull image \"{asked}\": {cause}");
-        events.pod(pod, field, Kind::Warning, "Failed", &format!("Failed to pull image \"{asked}\": {cause}"));
+        events.pod(
+            pod,
+            field,
+            Kind::Warning,
+            "Failed",
+            &format!("Failed to pull image \"{asked}\": {cause}"),
+        );
         events.pod(pod, field, Kind::Warning, "Failed", "Error: ErrImagePull");
         Err(Error { reason: "ErrImagePull", message })
     }
@@ -230,7 +250,11 @@ fn credentials(pod: &Pod, image: &str, secrets: &HashMap<String, Arc<Secret>>) -
             let place = registry.trim_start_matches("https://").trim_start_matches("http://");
             let place = place.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
             let place = if place == "index.docker.io" { "docker.io" } else { place };
-            let image = if image.split('/').next().is_some_and(|h| h.contains(['.', ':'])) { image.to_owned() } else { format!("docker.io/{image}") };
+            let image = if image.split('/').next().is_some_and(|h| h.contains(['.', ':'])) {
+                image.to_owned()
+            } else {
+                format!("docker.io/{image}")
+            };
             if image.starts_with(place) {
                 found.push((place.len(), login_config(login)));
             }

@@ -132,7 +132,10 @@ mod tests {
     #[test]
     fn lines() {
         let line = parse(b"2024-01-01T00:00:00.5Z stderr P part\n").unwrap();
-        assert_eq!((line.time, line.stderr, line.partial, line.text), ("2024-01-01T00:00:00.5Z", true, true, &b"part"[..]));
+        assert_eq!(
+            (line.time, line.stderr, line.partial, line.text),
+            ("2024-01-01T00:00:00.5Z", true, true, &b"part"[..])
+        );
         assert_eq!(parse(b"T stdout F \n").unwrap().text, b"\n");
         assert_eq!(parse(b"garbage\n"), None);
     }

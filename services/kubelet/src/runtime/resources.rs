@@ -40,13 +40,20 @@ pub fn oom_score_adj(pod: &Pod, c: &Container, memory_capacity: i64) -> i64 {
 }
 
 /// A container's resources.
-pub fn container(pod: &Pod, c: &Container, memory_capacity: i64, cfs: bool, v2: bool) -> LinuxContainerResources {
+pub fn container(
+    pod: &Pod,
+    c: &Container,
+    memory_capacity: i64,
+    cfs: bool,
+    v2: bool,
+) -> LinuxContainerResources {
     let cpu_limit = limit(c, "cpu");
     let mut memory = limit(c, "memory");
     if memory == 0 {
         memory = pod.facts().resources.as_ref().and_then(|_| pod_limit(pod.facts(), "memory")).unwrap_or(0);
     }
-    let unified = if v2 { [("memory.oom.group".to_owned(), "1".to_owned())].into() } else { Default::default() };
+    let unified =
+        if v2 { [("memory.oom.group".to_owned(), "1".to_owned())].into() } else { Default::default() };
     LinuxContainerResources {
         cpu_period: PERIOD,
         cpu_quota: if cfs { quota(cpu_limit) } else { 0 },

@@ -77,7 +77,8 @@ fn ports(pod: &Pod) -> Vec<v1::PortMapping> {
 }
 
 fn overhead(pod: &Pod) -> v1::LinuxContainerResources {
-    let amount = |name: &str| pod.facts().overhead.as_ref().and_then(|o| o.get(name)).map_or(0, |q| counted(name, q));
+    let amount =
+        |name: &str| pod.facts().overhead.as_ref().and_then(|o| o.get(name)).map_or(0, |q| counted(name, q));
     let (cpu, memory) = (amount("cpu"), amount("memory"));
     if cpu == 0 && memory == 0 {
         return v1::LinuxContainerResources::default();

@@ -23,8 +23,7 @@ const MASKED: &[&str] = &[
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
-const READ_ONLY: &[&str] =
-    &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 fn int(value: i64) -> Option<v1::Int64Value> {
     Some(v1::Int64Value { value })
@@ -52,7 +51,9 @@ fn groups_policy(pod: &PodSecurityContext) -> i32 {
 /// Which namespaces are the pod's, the node's, or another container's.
 pub fn namespaces(pod: &Pod, target: Option<String>) -> v1::NamespaceOption {
     let spec = pod.facts();
-    let mode = |node: Option<bool>| if node == Some(true) { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod };
+    let mode = |node: Option<bool>| {
+        if node == Some(true) { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod }
+    };
     let pid = match (&target, spec.host_pid, spec.share_process_namespace) {
         (Some(_), ..) => v1::NamespaceMode::Target,
         (None, Some(true), _) => v1::NamespaceMode::Node,
@@ -103,7 +104,10 @@ pub fn sandbox(pod: &Pod, root: &std::path::Path, extra_groups: &[i64]) -> v1::L
     let profile = match own.seccomp_profile.as_ref() {
         Some(p) if p.type_ != "Unconfined" => seccomp(Some(p), false, root),
         // the pause process needs nothing special
-        _ => v1::SecurityProfile { profile_type: ProfileType::RuntimeDefault as i32, localhost_ref: String::new() },
+        _ => v1::SecurityProfile {
+            profile_type: ProfileType::RuntimeDefault as i32,
+            localhost_ref: String::new(),
+        },
     };
     v1::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod, None)),
@@ -127,7 +131,11 @@ pub struct ImageUser {
     pub name: String,
 }
 
-fn effective<T: Clone>(own: Option<&SecurityContext>, pick: impl Fn(&SecurityContext) -> Option<T>, pod: Option<T>) -> Option<T> {
+fn effective<T: Clone>(
+    own: Option<&SecurityContext>,
+    pick: impl Fn(&SecurityContext) -> Option<T>,
+    pod: Option<T>,
+) -> Option<T> {
     own.and_then(pick).or(pod)
 }
 
@@ -172,7 +180,9 @@ pub fn container(
     let user = effective(own, |s| s.run_as_user, pod_context.run_as_user);
     let group = effective(own, |s| s.run_as_group, pod_context.run_as_group);
     let unmasked = own.and_then(|s| s.proc_mount.as_deref()) == Some("Unmasked");
-    let paths = |all: &[&str]| if unmasked || privileged { Vec::new() } else { all.iter().map(|p| (*p).to_owned()).collect() };
+    let paths = |all: &[&str]| {
+        if unmasked || privileged { Vec::new() } else { all.iter().map(|p| (*p).to_owned()).collect() }
+    };
     let profile = effective(own, |s| s.seccomp_profile.clone(), pod_context.seccomp_profile.clone());
     let capabilities = own.and_then(|s| s.capabilities.as_ref()).map(|k| v1::Capability {
         add_capabilities: k.add.clone().unwrap_or_default(),
@@ -184,7 +194,9 @@ pub fn container(
         capabilities,
         privileged,
         namespace_options: Some(namespaces(pod, target)),
-        selinux_options: selinux(effective(own, |s| s.se_linux_options.clone(), pod_context.se_linux_options.clone()).as_ref()),
+        selinux_options: selinux(
+            effective(own, |s| s.se_linux_options.clone(), pod_context.se_linux_options.clone()).as_ref(),
+        ),
         run_as_user: user.or(image.uid.filter(|_| image.name.is_empty())).and_then(int),
         run_as_group: group.and_then(int),
         run_as_username: if user.is_none() { image.name.clone() } else { String::new() },
@@ -202,7 +214,10 @@ pub fn container(
                 "Localhost" => ProfileType::Localhost,
                 _ => ProfileType::Unconfined,
             };
-            v1::SecurityProfile { profile_type: kind as i32, localhost_ref: a.localhost_profile.unwrap_or_default() }
+            v1::SecurityProfile {
+                profile_type: kind as i32,
+                localhost_ref: a.localhost_profile.unwrap_or_default(),
+            }
         }),
         ..v1::LinuxContainerSecurityContext::default()
     }

@@ -30,8 +30,11 @@ struct User {
 pub(super) struct Auth {
     ca: Option<ClientCa>,
     tokens: Mutex<HashMap<String, (Instant, User)>>,
-    allowed: Mutex<HashMap<(User, String, &'static str), (Instant, bool)>>,
+    allowed: Mutex<HashMap<Question, (Instant, bool)>>,
 }
+
+/// Who would do what to which part of the node.
+type Question = (User, String, &'static str);
 
 const TOKEN_LIFE: Duration = Duration::from_secs(120);
 const ALLOWED_LIFE: Duration = Duration::from_secs(300);
@@ -46,7 +49,12 @@ impl Auth {
     }
 
     /// Lets a request through, or says why not.
-    pub(super) async fn check(&self, kubelet: &Kubelet, request: &Request<Incoming>, peer: &Peer) -> Result<(), Answer> {
+    pub(super) async fn check(
+        &self,
+        kubelet: &Kubelet,
+        request: &Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<(), Answer> {
         let Some(user) = self.user(kubelet, request, peer).await else {
             return Err(text(StatusCode::UNAUTHORIZED, "Unauthorized"));
         };
@@ -68,12 +76,19 @@ impl Auth {
                 Err(error) => {
                     let error = crate::chain(&error);
                     tracing::warn!(user = user.name, verb, error, "Asking whether a request is allowed");
-                    let message = format!("Authorization error (user={}, verb={verb}, resource=nodes, subresource(s)={wanted:?})", user.name);
+                    let message = format!(
+                        "Authorization error (user={}, verb={verb}, resource=nodes, subresource(s)={wanted:?})",
+                        user.name
+                    );
                     return Err(text(StatusCode::INTERNAL_SERVER_ERROR, message));
                 }
             }
         }
-        let message = format!("Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{}])\n", user.name, wanted.join(" "));
+        let message = format!(
+            "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{}])\n",
+            user.name,
+            wanted.join(" ")
+        );
         Err(text(StatusCode::FORBIDDEN, message))
     }
 
@@ -85,7 +100,9 @@ impl Auth {
                     groups.push("system:authenticated".into());
                     return Some(User { name: identity.common_name, uid: String::new(), groups });
                 }
-                Err(error) => tracing::debug!(error = crate::chain(&error), "Client certificate was not accepted"),
+                Err(error) => {
+                    tracing::debug!(error = crate::chain(&error), "Client certificate was not accepted")
+                }
             }
         }
         let bearer = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()); // not text: no token
@@ -161,7 +178,8 @@ impl Auth {
                 },
             },
         });
-        let answer = kubelet.client.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?;
+        let answer =
+            kubelet.client.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review).await?;
         let review: SubjectAccessReview = serde_json::from_slice(&answer)?;
         let allowed = review.status.is_some_and(|s| s.allowed);
         let mut known = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);

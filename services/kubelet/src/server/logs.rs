@@ -29,12 +29,16 @@ struct Wanted {
 }
 
 fn wanted(query: &HashMap<String, Vec<String>>) -> Result<Wanted, String> {
-    let one = |name: &str| query.get(name).and_then(|v| v.first()).map(String::as_str).filter(|v| !v.is_empty());
-    let number = |name: &str| one(name).map(|v| v.parse::<u64>().map_err(|e| format!("{name}: {e}"))).transpose();
+    let one =
+        |name: &str| query.get(name).and_then(|v| v.first()).map(String::as_str).filter(|v| !v.is_empty());
+    let number =
+        |name: &str| one(name).map(|v| v.parse::<u64>().map_err(|e| format!("{name}: {e}"))).transpose();
     let yes = |name: &str| matches!(one(name), Some("true" | "1"));
     let ago = number("sinceSeconds")?;
     let ago = ago.map(|s| Timestamp::now() - SignedDuration::from_secs(i64::try_from(s).unwrap_or(i64::MAX)));
-    let at = one("sinceTime").map(|t| t.parse::<Timestamp>().map_err(|e| format!("sinceTime: {e}"))).transpose()?;
+    let at = one("sinceTime")
+        .map(|t| t.parse::<Timestamp>().map_err(|e| format!("sinceTime: {e}")))
+        .transpose()?;
     let stream = one("stream");
     Ok(Wanted {
         filter: Filter {
@@ -114,8 +118,12 @@ fn log_of(view: &View, pod: &str, name: &str, previous: bool) -> Result<String, 
     let status: Option<&ContainerStatus> = lists.into_iter().flatten().flatten().find(|s| s.name == name);
     let waiting = status.and_then(|s| s.state.as_ref()?.waiting.as_ref());
     let message = match waiting.and_then(|w| w.reason.as_deref()) {
-        Some("ErrImagePull") => format!("container \"{name}\" in pod \"{pod}\" is waiting to start: image can't be pulled"),
-        Some("ImagePullBackOff") => format!("container \"{name}\" in pod \"{pod}\" is waiting to start: trying and failing to pull image"),
+        Some("ErrImagePull") => {
+            format!("container \"{name}\" in pod \"{pod}\" is waiting to start: image can't be pulled")
+        }
+        Some("ImagePullBackOff") => format!(
+            "container \"{name}\" in pod \"{pod}\" is waiting to start: trying and failing to pull image"
+        ),
         Some(reason) => format!("container \"{name}\" in pod \"{pod}\" is waiting to start: {reason}"),
         None => format!("container \"{name}\" in pod \"{pod}\" is not available"),
     };

@@ -70,7 +70,8 @@ fn samples(kubelet: &Kubelet, all: &[v1::PodSandboxStats]) -> (Vec<Sample>, Vec<
         let handle = kubelet.workers.get(&metadata.uid);
         let view = handle.map(|h| h.view()).unwrap_or_default();
         for c in &linux.containers {
-            let name = c.attributes.as_ref().and_then(|a| a.metadata.as_ref()).map_or("", |m| m.name.as_str());
+            let name =
+                c.attributes.as_ref().and_then(|a| a.metadata.as_ref()).map_or("", |m| m.name.as_str());
             containers.push(Sample {
                 labels: format!("container=\"{name}\",{who}"),
                 cpu: seconds(c.cpu.as_ref()),
@@ -91,7 +92,11 @@ pub(super) async fn resource(kubelet: &Kubelet) -> Answer {
     let (containers, pods) = samples(kubelet, all.as_deref().unwrap_or_default());
     for (prefix, samples) in [("container", &containers), ("pod", &pods)] {
         let name = format!("{prefix}_cpu_usage_seconds_total");
-        out.family(&name, "counter", &format!("[STABLE] Cumulative cpu time consumed by the {prefix} in core-seconds"));
+        out.family(
+            &name,
+            "counter",
+            &format!("[STABLE] Cumulative cpu time consumed by the {prefix} in core-seconds"),
+        );
         for s in samples.iter() {
             if let Some(cpu) = s.cpu {
                 out.line(format_args!("{name}{{{}}} {cpu}", s.labels));
@@ -105,19 +110,31 @@ pub(super) async fn resource(kubelet: &Kubelet) -> Answer {
             }
         }
     }
-    out.family("container_start_time_seconds", "gauge", "[STABLE] Start time of the container since unix epoch in seconds");
+    out.family(
+        "container_start_time_seconds",
+        "gauge",
+        "[STABLE] Start time of the container since unix epoch in seconds",
+    );
     for s in &containers {
         if let Some(started) = s.started {
             out.line(format_args!("container_start_time_seconds{{{}}} {started}", s.labels));
         }
     }
     let cpu = super::stats::node_cpu() as f64 / 1e9;
-    out.family("node_cpu_usage_seconds_total", "counter", "[STABLE] Cumulative cpu time consumed by the node in core-seconds");
+    out.family(
+        "node_cpu_usage_seconds_total",
+        "counter",
+        "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
+    );
     out.line(format_args!("node_cpu_usage_seconds_total {cpu}"));
     let available = crate::node::machine::memory_available().unwrap_or(0); // not there: not known
     out.family("node_memory_working_set_bytes", "gauge", "[STABLE] Current working set of the node in bytes");
     out.line(format_args!("node_memory_working_set_bytes {}", kubelet.machine.memory - available));
-    out.family("resource_scrape_error", "gauge", "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise");
+    out.family(
+        "resource_scrape_error",
+        "gauge",
+        "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
+    );
     out.line(format_args!("resource_scrape_error {}", u8::from(all.is_err())));
     text(StatusCode::OK, out.0)
 }

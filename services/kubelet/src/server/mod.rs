@@ -82,11 +82,13 @@ pub struct Servers {
 ///
 /// # Errors
 /// A port is taken or the certificates cannot be used.
-pub async fn start(kubelet: Arc<Kubelet>, stop: web::Shutdown) -> anyhow::Result<Servers> {
+pub async fn start(kubelet: Arc<Kubelet>, context: &mut daemon::Context) -> anyhow::Result<Servers> {
+    let stop = context.shutdown.clone();
     let settings = &kubelet.settings;
     let mut tasks = Vec::new();
     let address = SocketAddr::new(settings.address.parse().context("address")?, settings.port);
-    let listener = Listener::tcp(address).await.with_context(|| format!("listening on {address}"))?;
+    let listeners = context.listeners("kubelet", async || Listener::tcp(address).await).await;
+    let listeners = listeners.with_context(|| format!("listening on {address}"))?;
     let tls = TlsConfig::from_files(&settings.tls_cert_file, &settings.tls_private_key_file)?;
     let auth = Arc::new(auth::Auth::new(&kubelet)?);
     let shared = Arc::clone(&kubelet);
@@ -99,18 +101,29 @@ pub async fn start(kubelet: Arc<Kubelet>, stop: web::Shutdown) -> anyhow::Result
             }
         }
     };
-    tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, Some(tls), service, stop.clone()))));
+    for listener in listeners {
+        let serving = web::serve(listener, Some(tls.clone()), service.clone(), stop.clone());
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(serving)));
+    }
     if settings.healthz_port != 0 {
         let address = settings.healthz_bind_address.parse().context("healthzBindAddress")?;
         let address = SocketAddr::new(address, settings.healthz_port);
-        let listener = Listener::tcp(address).await.with_context(|| format!("listening on {address}"))?;
+        let listeners = context.listeners("healthz", async || Listener::tcp(address).await).await;
+        let listeners = listeners.with_context(|| format!("listening on {address}"))?;
         let health = |request: Request<Incoming>, _: Arc<Peer>| async move {
             match request.uri().path() {
                 "/healthz" | "/livez" | "/readyz" => text(StatusCode::OK, "ok"),
                 _ => text(StatusCode::NOT_FOUND, "404 page not found\n"),
             }
         };
-        tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(listener, None, health, stop))));
+        for listener in listeners {
+            tasks.push(AbortOnDropHandle::new(tokio::spawn(web::serve(
+                listener,
+                None,
+                health,
+                stop.clone(),
+            ))));
+        }
     }
     Ok(Servers { _tasks: tasks })
 }
@@ -158,8 +171,11 @@ fn running(kubelet: &Kubelet) -> Answer {
         .filter(|h| h.view().observed.running().next().is_some())
         .map(|h| {
             let (pod, view) = (h.pod(), h.view());
-            let containers: Vec<_> =
-                view.observed.running().map(|c| json!({ "name": c.name, "image": c.image, "resources": {} })).collect();
+            let containers: Vec<_> = view
+                .observed
+                .running()
+                .map(|c| json!({ "name": c.name, "image": c.image, "resources": {} }))
+                .collect();
             let meta = &pod.metadata;
             json!({
                 "metadata": { "name": meta.name, "namespace": meta.namespace, "uid": meta.uid },
@@ -190,7 +206,8 @@ fn configuration(kubelet: &Kubelet) -> serde_json::Value {
 
 async fn checkpoint(kubelet: &Kubelet, namespace: &str, pod: &str, container: &str) -> Answer {
     let found = kubelet.workers.find(namespace, pod);
-    let id = found.and_then(|h| h.view().observed.newest(container).filter(|c| c.running()).map(|c| c.id.clone()));
+    let id =
+        found.and_then(|h| h.view().observed.newest(container).filter(|c| c.running()).map(|c| c.id.clone()));
     let Some(container_id) = id else {
         return text(StatusCode::NOT_FOUND, format!("container {container} does not exist"));
     };
@@ -201,7 +218,8 @@ async fn checkpoint(kubelet: &Kubelet, namespace: &str, pod: &str, container: &s
     let now = jiff::Timestamp::now();
     let location = dir.join(format!("checkpoint-{pod}_{namespace}-{container}-{now}.tar"));
     let location = location.to_string_lossy().into_owned();
-    let request = cri::v1::CheckpointContainerRequest { container_id, location: location.clone(), timeout: 0 };
+    let request =
+        cri::v1::CheckpointContainerRequest { container_id, location: location.clone(), timeout: 0 };
     match kubelet.runtime.checkpoint_container(request).await {
         Ok(_) => json(&json!({ "items": [location] })),
         Err(e) if e.is_unimplemented() => text(StatusCode::NOT_FOUND, e.to_string()),

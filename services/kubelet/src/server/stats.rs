@@ -105,7 +105,8 @@ fn pod(kubelet: &Kubelet, stats: &v1::PodSandboxStats, disk: &Value) -> Option<V
         .containers
         .iter()
         .map(|c| {
-            let name = c.attributes.as_ref().and_then(|a| a.metadata.as_ref()).map_or("", |m| m.name.as_str());
+            let name =
+                c.attributes.as_ref().and_then(|a| a.metadata.as_ref()).map_or("", |m| m.name.as_str());
             container(c, started(name), disk)
         })
         .collect();
@@ -133,10 +134,11 @@ pub(super) fn node_cpu() -> u64 {
 
 /// Everything, or with `only_cpu_and_memory` those two.
 pub(super) async fn summary(kubelet: &Kubelet, query: &HashMap<String, Vec<String>>) -> Answer {
-    let listed = match kubelet.runtime.list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest { filter: None }).await {
-        Ok(listed) => listed.stats,
-        Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e)),
-    };
+    let listed =
+        match kubelet.runtime.list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest { filter: None }).await {
+            Ok(listed) => listed.stats,
+            Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e)),
+        };
     let disk = file_system(&kubelet.settings.root_dir);
     let pods: Vec<_> = listed.iter().filter_map(|s| pod(kubelet, s, &disk)).collect();
     let now = Timestamp::now().to_string();

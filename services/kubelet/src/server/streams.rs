@@ -28,11 +28,14 @@ fn words(query: &Query, name: &str) -> Vec<String> {
 }
 
 /// A running container.
+#[expect(clippy::result_large_err, reason = "the answer is sent at once, it is never carried far")]
 fn find(kubelet: &Kubelet, namespace: &str, pod: &str, container: &str) -> Result<Seen, Answer> {
     let missing = || text(StatusCode::NOT_FOUND, format!("pod \"{pod}\" not found\n"));
     let handle = kubelet.workers.find(namespace, pod).ok_or_else(missing)?;
     let found = handle.view().observed.newest(container).filter(|c| c.running()).cloned();
-    found.ok_or_else(|| text(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found (\"{container}\")")))
+    found.ok_or_else(|| {
+        text(StatusCode::INTERNAL_SERVER_ERROR, format!("container not found (\"{container}\")"))
+    })
 }
 
 /// Serves one of them.
@@ -67,7 +70,13 @@ fn failed(e: &cri::Error) -> Answer {
     text(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(e))
 }
 
-async fn exec(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query: &Query) -> Result<String, Answer> {
+async fn exec(
+    kubelet: &Kubelet,
+    namespace: &str,
+    pod: &str,
+    name: &str,
+    query: &Query,
+) -> Result<String, Answer> {
     let container = find(kubelet, namespace, pod, name)?;
     let tty = yes(query, "tty", "tty");
     let request = v1::ExecRequest {
@@ -84,7 +93,13 @@ async fn exec(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query: 
     kubelet.runtime.exec(request).await.map(|a| a.url).map_err(|e| failed(&e))
 }
 
-async fn attach(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query: &Query) -> Result<String, Answer> {
+async fn attach(
+    kubelet: &Kubelet,
+    namespace: &str,
+    pod: &str,
+    name: &str,
+    query: &Query,
+) -> Result<String, Answer> {
     let container = find(kubelet, namespace, pod, name)?;
     let handle = kubelet.workers.find(namespace, pod);
     let tty = handle.is_some_and(|h| {
@@ -104,7 +119,12 @@ async fn attach(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query
     kubelet.runtime.attach(request).await.map(|a| a.url).map_err(|e| failed(&e))
 }
 
-async fn port_forward(kubelet: &Kubelet, namespace: &str, pod: &str, query: &Query) -> Result<String, Answer> {
+async fn port_forward(
+    kubelet: &Kubelet,
+    namespace: &str,
+    pod: &str,
+    query: &Query,
+) -> Result<String, Answer> {
     let missing = || text(StatusCode::NOT_FOUND, format!("pod \"{pod}\" not found\n"));
     let handle = kubelet.workers.find(namespace, pod).ok_or_else(missing)?;
     let sandbox = handle.view().observed.sandbox().filter(|s| s.ready).map(|s| s.id.clone());
@@ -121,7 +141,10 @@ async fn run(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query: &
         Ok(container) => container,
         Err(answer) => return answer,
     };
-    let cmd = words(query, "cmd").iter().flat_map(|c| c.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let cmd = words(query, "cmd")
+        .iter()
+        .flat_map(|c| c.split(' ').map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     let request = v1::ExecSyncRequest { container_id: container.id, cmd, timeout: 0 };
     match kubelet.runtime.exec_sync(request).await {
         Ok(answer) => {
@@ -131,7 +154,11 @@ async fn run(kubelet: &Kubelet, namespace: &str, pod: &str, name: &str, query: &
             if answer.exit_code == 0 {
                 text(StatusCode::OK, body)
             } else {
-                let message = format!("command '{}' exited with {}: {body}", words(query, "cmd").join(" "), answer.exit_code);
+                let message = format!(
+                    "command '{}' exited with {}: {body}",
+                    words(query, "cmd").join(" "),
+                    answer.exit_code
+                );
                 text(StatusCode::INTERNAL_SERVER_ERROR, message)
             }
         }
@@ -154,7 +181,8 @@ async fn proxy(mut request: Request<Incoming>, url: &str) -> Result<Answer, BoxE
         }
     });
     let path = target.path_and_query().map_or("/", |p| p.as_str());
-    let mut onward = Request::builder().method(request.method().clone()).uri(path).body(Empty::<bytes::Bytes>::new())?;
+    let mut onward =
+        Request::builder().method(request.method().clone()).uri(path).body(Empty::<bytes::Bytes>::new())?;
     *onward.headers_mut() = upgrade_headers(request.headers());
     onward.headers_mut().insert(header::HOST, http::HeaderValue::from_str(authority.as_str())?);
     let mut answer = sender.send_request(onward).await?;

@@ -82,7 +82,9 @@ pub(super) fn host_path(source: &HostPathVolumeSource) -> Result<(), String> {
     let path = Path::new(&source.path);
     let kind = source.type_.as_deref().unwrap_or_default();
     let made = match kind {
-        "DirectoryOrCreate" if !path.exists() => fs::create_dir_all(path).and_then(|()| set_mode(path, 0o755)),
+        "DirectoryOrCreate" if !path.exists() => {
+            fs::create_dir_all(path).and_then(|()| set_mode(path, 0o755))
+        }
         "FileOrCreate" if !path.exists() => fs::File::create(path).and_then(|_| set_mode(path, 0o644)),
         _ => Ok(()),
     };

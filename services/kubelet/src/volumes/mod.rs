@@ -6,8 +6,8 @@
 pub mod atomic;
 mod claims;
 mod directories;
-pub mod mounts;
 mod mountinfo;
+pub mod mounts;
 pub mod payload;
 mod subpath;
 pub mod tokens;
@@ -122,21 +122,32 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
 }
 
 /// Volumes of files the kubelet writes.
-async fn written(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Materials) -> Result<Place, Error> {
+async fn written(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    volume: &Volume,
+    materials: &Materials,
+) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
     let (plugin, memory) = match volume {
         v if v.config_map.is_some() => ("kubernetes.io~configmap", false),
         v if v.secret.is_some() => ("kubernetes.io~secret", true),
         v if v.downward_api.is_some() => ("kubernetes.io~downward-api", true),
         v if v.projected.is_some() => ("kubernetes.io~projected", true),
-        _ => return Err(set_up(volume, "no volume plugin matched: this kind of volume is not supported by this node")),
+        _ => {
+            return Err(set_up(
+                volume,
+                "no volume plugin matched: this kind of volume is not supported by this node",
+            ));
+        }
     };
     let mut tokens = BTreeMap::new();
     for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
         if let Some(s) = &part.service_account_token {
             let key = (s.audience.clone().unwrap_or_default(), s.expiration_seconds.unwrap_or(3600));
             let token = kubelet.tokens.token(pod, &key.0, key.1).await;
-            let token = token.map_err(|e| set_up(volume, format!("failed to fetch token: {}", crate::chain(&e))))?;
+            let token =
+                token.map_err(|e| set_up(volume, format!("failed to fetch token: {}", crate::chain(&e))))?;
             tokens.insert(key, token);
         }
     }

@@ -103,8 +103,15 @@ fn one(f: &Facts<'_>, mount: &VolumeMount, index: usize) -> Result<v1::Mount, St
                     let dir = f.settings.pod_dir(uid).join("volume-subpaths").join(&mount.name);
                     let target = dir.join(&f.container.name).join(index.to_string());
                     subpath::bind(path, &part, &target).map_err(|e| {
-                        tracing::warn!(pod = f.pod.full_name(), error = &e as &dyn std::error::Error, "Preparing a subPath");
-                        format!("failed to prepare subPath for volumeMount \"{}\" of container \"{}\"", mount.name, f.container.name)
+                        tracing::warn!(
+                            pod = f.pod.full_name(),
+                            error = &e as &dyn std::error::Error,
+                            "Preparing a subPath"
+                        );
+                        format!(
+                            "failed to prepare subPath for volumeMount \"{}\" of container \"{}\"",
+                            mount.name, f.container.name
+                        )
                     })?
                 }
             };

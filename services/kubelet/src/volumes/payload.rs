@@ -93,7 +93,13 @@ fn pick(
                 out.insert(item.path.clone(), file(value, mode(item.mode, default)));
             }
             None if optional => {}
-            None => return Err(Error(format!("{what} references non-existent {} key: {}", if what.starts_with("secret") { "secret" } else { "config" }, item.key))),
+            None => {
+                return Err(Error(format!(
+                    "{what} references non-existent {} key: {}",
+                    if what.starts_with("secret") { "secret" } else { "config" },
+                    item.key
+                )));
+            }
         }
     }
     Ok(out)
@@ -108,7 +114,11 @@ fn config_map(
     default: i32,
 ) -> Result<Payload, Error> {
     let Some(map) = map else {
-        return if optional { Ok(Payload::new()) } else { Err(Error(format!("configmap \"{name}\" not found"))) };
+        return if optional {
+            Ok(Payload::new())
+        } else {
+            Err(Error(format!("configmap \"{name}\" not found")))
+        };
     };
     tracing::trace!(pod = f.pod.name(), name, "Taking files of a ConfigMap");
     let text = map.data.iter().flatten().map(|(k, v)| (k.as_str(), v.as_bytes()));
@@ -125,7 +135,11 @@ fn secret(
     default: i32,
 ) -> Result<Payload, Error> {
     let Some(secret) = secret else {
-        return if optional { Ok(Payload::new()) } else { Err(Error(format!("secret \"{name}\" not found"))) };
+        return if optional {
+            Ok(Payload::new())
+        } else {
+            Err(Error(format!("secret \"{name}\" not found")))
+        };
     };
     tracing::trace!(pod = f.pod.name(), name, "Taking files of a Secret");
     let data = secret.data.iter().flatten().map(|(k, v)| (k.as_str(), v.0.as_slice()));
@@ -170,7 +184,8 @@ fn projected(f: &Facts<'_>, source: &ProjectedVolumeSource) -> Result<Payload, E
         }
         if let Some(s) = &part.service_account_token {
             let key = (s.audience.clone().unwrap_or_default(), s.expiration_seconds.unwrap_or(3600));
-            let token = f.tokens.get(&key).ok_or_else(|| Error("service account token is not there".into()))?;
+            let token =
+                f.tokens.get(&key).ok_or_else(|| Error("service account token is not there".into()))?;
             // with a group the file is shared with it, else it is the one user's, else everyone's who looks
             let group = f.pod.facts().security_context.as_ref().and_then(|s| s.fs_group);
             let owner = single_user(f.pod);
@@ -179,7 +194,9 @@ fn projected(f: &Facts<'_>, source: &ProjectedVolumeSource) -> Result<Payload, E
             out.insert(s.path.clone(), File { data, mode, owner });
         }
         if part.cluster_trust_bundle.is_some() || part.pod_certificate.is_some() {
-            return Err(Error("clusterTrustBundle and podCertificate projections are not supported by this node".into()));
+            return Err(Error(
+                "clusterTrustBundle and podCertificate projections are not supported by this node".into(),
+            ));
         }
     }
     Ok(out)
@@ -191,7 +208,10 @@ fn projected(f: &Facts<'_>, source: &ProjectedVolumeSource) -> Result<Payload, E
 /// `pkg/volume/util/util.go` `FsUserFrom`
 fn single_user(pod: &Pod) -> Option<u32> {
     let of_pod = pod.facts().security_context.as_ref().and_then(|s| s.run_as_user);
-    let mut users = pod.containers().into_iter().map(|(_, c)| c.security_context.as_ref().and_then(|s| s.run_as_user).or(of_pod));
+    let mut users = pod
+        .containers()
+        .into_iter()
+        .map(|(_, c)| c.security_context.as_ref().and_then(|s| s.run_as_user).or(of_pod));
     let first = users.next()??;
     users.all(|u| u == Some(first)).then(|| u32::try_from(first).ok()).flatten() // uids fit
 }

@@ -65,7 +65,11 @@ impl Tokens {
             }
             Err(error) => match known {
                 Some((token, _, true)) => {
-                    tracing::warn!(pod = pod.full_name(), error = &error as &dyn std::error::Error, "Renewing a token");
+                    tracing::warn!(
+                        pod = pod.full_name(),
+                        error = &error as &dyn std::error::Error,
+                        "Renewing a token"
+                    );
                     Ok(token)
                 }
                 _ => Err(error),
@@ -73,7 +77,12 @@ impl Tokens {
         }
     }
 
-    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<(String, Timestamp), client::Error> {
+    async fn request(
+        &self,
+        pod: &Pod,
+        audience: &str,
+        seconds: i64,
+    ) -> Result<(String, Timestamp), client::Error> {
         let account = pod.facts().service_account_name.as_deref().unwrap_or("default");
         let path = format!("/api/v1/namespaces/{}/serviceaccounts/{account}/token", pod.namespace());
         let audiences: Vec<&str> = if audience.is_empty() { Vec::new() } else { vec![audience] };

@@ -248,7 +248,8 @@ impl<R: Message + Default> Stream<R> {
     pub async fn next(&mut self) -> Result<Option<R>, Error> {
         loop {
             if self.buffer.len() >= 5 {
-                let length = u32::from_be_bytes([self.buffer[1], self.buffer[2], self.buffer[3], self.buffer[4]]);
+                let length =
+                    u32::from_be_bytes([self.buffer[1], self.buffer[2], self.buffer[3], self.buffer[4]]);
                 if self.buffer.len() >= 5 + length as usize {
                     let mut frame = self.buffer.split_to(5 + length as usize).freeze();
                     return decode(self.method, &mut frame).map(Some);

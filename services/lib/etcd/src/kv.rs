@@ -113,7 +113,8 @@ impl Kv {
     /// # Errors
     /// See [`Error`].
     pub async fn get(&self, key: &[u8], revision: i64) -> Result<(i64, Option<KeyValue>), Error> {
-        let page = self.range(Range { start: Bytes::copy_from_slice(key), revision, ..Range::default() }).await?;
+        let page =
+            self.range(Range { start: Bytes::copy_from_slice(key), revision, ..Range::default() }).await?;
         Ok((page.revision, page.kvs.into_iter().next()))
     }
 
@@ -153,7 +154,13 @@ impl Kv {
     ///
     /// # Errors
     /// [`Error::LeaseNotFound`]; see [`Error`].
-    pub async fn update_if(&self, key: &[u8], expected: i64, value: Bytes, lease: i64) -> Result<Outcome, Error> {
+    pub async fn update_if(
+        &self,
+        key: &[u8],
+        expected: i64,
+        value: Bytes,
+        lease: i64,
+    ) -> Result<Outcome, Error> {
         self.conditional(key, expected, put(key, value, lease)).await
     }
 
@@ -167,7 +174,12 @@ impl Kv {
         self.conditional(key, expected, request_op::Request::RequestDeleteRange(delete)).await
     }
 
-    async fn conditional(&self, key: &[u8], expected: i64, write: request_op::Request) -> Result<Outcome, Error> {
+    async fn conditional(
+        &self,
+        key: &[u8],
+        expected: i64,
+        write: request_op::Request,
+    ) -> Result<Outcome, Error> {
         let key = Bytes::copy_from_slice(key);
         let read = rpc::RangeRequest { key: key.clone(), ..Default::default() };
         let compare = Compare {

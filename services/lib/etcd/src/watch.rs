@@ -235,7 +235,8 @@ async fn stream(
     let create = watch_request::RequestUnion::CreateRequest(create);
     let gone = |_| Error::Unavailable("the watch lost its connection".into());
     requests.send(WatchRequest { request_union: Some(create) }).await.map_err(gone)?;
-    let outgoing = futures_util::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|q| (q, r)) });
+    let outgoing =
+        futures_util::stream::unfold(receiver, |mut r| async move { r.recv().await.map(|q| (q, r)) });
     let mut request = tonic::Request::new(outgoing);
     // a member that lost its leader ends the stream instead of staying silent
     request.metadata_mut().insert("hasleader", tonic::metadata::MetadataValue::from_static("true"));

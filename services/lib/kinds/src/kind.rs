@@ -94,7 +94,7 @@ impl Hooks for Entry {
         let changed = |f: &&str| !same(object.root().get(f), old.root().get(f));
         match self.kind.generation {
             Generation::No => None,
-            Generation::On(fields) => Some(fields.iter().any(|f| changed(f))),
+            Generation::On(fields) => Some(fields.iter().any(changed)),
             Generation::By(decide) => Some(decide(object, old)),
         }
     }

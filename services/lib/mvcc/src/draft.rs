@@ -7,7 +7,9 @@ use bytes::Bytes;
 use etcd::rpc::{DeleteRangeRequest, PutRequest, RangeRequest};
 
 use crate::state::collect;
-use crate::{Answer, Batch, Found, LeaseChange, Plan, Refusal, Reply, ReplyOp, Request, Row, State, Version, index};
+use crate::{
+    Answer, Batch, Found, LeaseChange, Plan, Refusal, Reply, ReplyOp, Request, Row, State, Version, index,
+};
 
 /// The shortest time to live a lease gets.
 ///
@@ -90,13 +92,18 @@ impl<'a> Draft<'a> {
     pub(crate) fn scan(&self, key: &[u8], end: &[u8]) -> Vec<Found> {
         let stored = self.state.scan(key, end, self.state.revision());
         let stored = stored.filter(|(key, _)| !self.pending.contains_key(*key));
-        let found = |(key, version): (&Arc<[u8]>, Version)| Found { key: Arc::clone(key), version, value: None };
+        let found =
+            |(key, version): (&Arc<[u8]>, Version)| Found { key: Arc::clone(key), version, value: None };
         let mut all: Vec<Found> = stored.map(found).collect();
         let written = self.pending.range::<[u8], _>(index::bounds(key, end));
         let before = all.len();
-        all.extend(written.filter(|(_, (version, _))| !version.is_deletion()).map(|(key, (version, value))| {
-            Found { key: Arc::clone(key), version: *version, value: Some(value.clone()) }
-        }));
+        all.extend(written.filter(|(_, (version, _))| !version.is_deletion()).map(
+            |(key, (version, value))| Found {
+                key: Arc::clone(key),
+                version: *version,
+                value: Some(value.clone()),
+            },
+        ));
         if all.len() > before {
             all.sort_by(|a, b| a.key.cmp(&b.key));
         }

@@ -197,7 +197,8 @@ impl Index {
     pub(crate) fn compact(&mut self, revision: i64, steps: usize) -> Vec<u64> {
         let mut dropped = Vec::new();
         for _ in 0..steps {
-            let Some((_, key)) = self.timeline.pop_front_if(|(id, _)| *id < Version::id_of(revision, 0)) else {
+            let Some((_, key)) = self.timeline.pop_front_if(|(id, _)| *id < Version::id_of(revision, 0))
+            else {
                 break;
             };
             self.compact_key(&key, revision, &mut dropped);

@@ -10,7 +10,9 @@ use etcd::rpc::range_request::{SortOrder, SortTarget};
 
 use crate::draft::Draft;
 use crate::index::Index;
-use crate::{Batch, Change, Found, Head, LeaseChange, Log, LogError, Record, Refusal, Reply, Request, Version};
+use crate::{
+    Batch, Change, Found, Head, LeaseChange, Log, LogError, Record, Refusal, Reply, Request, Version,
+};
 
 /// A lease and the keys that end with it.
 #[derive(Debug)]
@@ -53,7 +55,12 @@ pub struct State {
 
 impl Default for State {
     fn default() -> Self {
-        Self { index: Index::default(), head: Head::EMPTY, leases: BTreeMap::new(), expiries: BTreeSet::new() }
+        Self {
+            index: Index::default(),
+            head: Head::EMPTY,
+            leases: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+        }
     }
 }
 

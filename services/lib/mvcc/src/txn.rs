@@ -95,7 +95,9 @@ impl Draft<'_> {
                 });
                 number(wanted, version.version)
             }
-            (CompareTarget::Create, Some(TargetUnion::CreateRevision(v))) => number(Some(*v), version.create_revision),
+            (CompareTarget::Create, Some(TargetUnion::CreateRevision(v))) => {
+                number(Some(*v), version.create_revision)
+            }
             (CompareTarget::Create, _) => number(None, version.create_revision),
             (CompareTarget::Mod, Some(TargetUnion::ModRevision(v))) => number(Some(*v), version.revision()),
             (CompareTarget::Mod, _) => number(None, version.revision()),

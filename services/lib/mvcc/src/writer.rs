@@ -143,7 +143,9 @@ impl Writer {
         ids.into_iter()
             .zip(values)
             .map(|(id, value)| {
-                value.map(|value| (id, value)).ok_or_else(|| LogError::Damaged(format!("row {id} is missing")))
+                value
+                    .map(|value| (id, value))
+                    .ok_or_else(|| LogError::Damaged(format!("row {id} is missing")))
             })
             .collect()
     }

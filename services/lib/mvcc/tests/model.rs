@@ -99,7 +99,11 @@ fn commit(state: &mut State, log: &mut MemoryLog, requests: &[Request]) -> Vec<R
 
 fn compare(state: &State, model: &Model) {
     assert_eq!((state.revision(), state.compacted()), (model.newest, model.compacted));
-    let everything = RangeRequest { key: Bytes::from_static(&[0]), range_end: Bytes::from_static(&[0]), ..Default::default() };
+    let everything = RangeRequest {
+        key: Bytes::from_static(&[0]),
+        range_end: Bytes::from_static(&[0]),
+        ..Default::default()
+    };
     for revision in 1..=model.newest + 1 {
         let read = state.range(&RangeRequest { revision, ..everything.clone() });
         if revision > model.newest {

@@ -180,8 +180,14 @@ impl Network {
     /// The kernel's answer.
     pub async fn routes(&self, link: &Link) -> Result<Vec<((Ipv4Addr, u8), Ipv4Addr)>, Error> {
         let filter = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let all: Vec<_> =
-            self.handle.route().get(filter).execute().try_collect().await.map_err(failed("listing routes"))?;
+        let all: Vec<_> = self
+            .handle
+            .route()
+            .get(filter)
+            .execute()
+            .try_collect()
+            .await
+            .map_err(failed("listing routes"))?;
         let mut routes = Vec::new();
         for message in all {
             let (mut range, mut gateway, mut device) = (None, None, None);

@@ -35,7 +35,14 @@ pub(crate) struct Netfilter {
 }
 
 /// Starts a message; [`finish`] ends it. `kind` is subsystem and message, `family` the address family.
-pub(crate) fn start(buffer: &mut Vec<u8>, kind: u16, flags: u16, sequence: u32, family: u8, id: u16) -> usize {
+pub(crate) fn start(
+    buffer: &mut Vec<u8>,
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    family: u8,
+    id: u16,
+) -> usize {
     let start = buffer.len();
     buffer.extend_from_slice(&0u32.to_ne_bytes());
     buffer.extend_from_slice(&kind.to_ne_bytes());

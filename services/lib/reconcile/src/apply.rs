@@ -89,7 +89,10 @@ impl Applier<'_> {
                 self.controller.name(),
                 write.resource.plural
             );
-            return Err(client::Error::Api(Box::new(meta::Status::failure(meta::Reason::Forbidden, message))));
+            return Err(client::Error::Api(Box::new(meta::Status::failure(
+                meta::Reason::Forbidden,
+                message,
+            ))));
         }
         let manager = self.controller.name();
         let bytes = match &write.op {
@@ -120,6 +123,8 @@ impl Applier<'_> {
                 }
             }
             Err(error) if error.is_not_found() && !matches!(write.op, Op::Create(_)) => {}
+            // what was to be made would be deleted at once: as upstream, no failure
+            Err(error) if matches!(write.op, Op::Create(_)) && namespace_ends(&error) => {}
             Err(error) if error.is_conflict() && !matches!(write.op, Op::Post { .. }) => {
                 tracing::debug!(
                     controller = self.controller.name(),
@@ -149,6 +154,12 @@ impl Applier<'_> {
         event.message = event.message.replace(placeholder, text);
         self.recorder.record(self.controller.component(), event);
     }
+}
+
+/// Whether the server refused to create something in a namespace that is being deleted.
+fn namespace_ends(error: &client::Error) -> bool {
+    let causes = error.status().and_then(|s| s.details.as_ref()).map(|d| &d.causes);
+    causes.into_iter().flatten().any(|c| c.reason == "NamespaceTerminating")
 }
 
 fn expect(kind: TypeId, key: Key, op: &Op, answer: &Answer) -> Option<Expect> {

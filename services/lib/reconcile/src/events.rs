@@ -176,8 +176,9 @@ impl Book {
         let id = (component, event);
         if let Some(known) = self.known.get_mut(&id) {
             known.count += 1;
-            let patch =
-                Patch::Merge(json!({"count": known.count, "lastTimestamp": meta::time::rfc3339(now), "message": id.1.message}));
+            let patch = Patch::Merge(
+                json!({"count": known.count, "lastTimestamp": meta::time::rfc3339(now), "message": id.1.message}),
+            );
             match client.patch(&events, &known.key, &patch, &PatchParams::default()).await {
                 Err(error) if error.is_not_found() => {
                     self.known.remove(&id);
@@ -186,8 +187,11 @@ impl Book {
             }
         }
         let event = &id.1;
-        let namespace =
-            if event.about.namespace.is_empty() { "default".to_owned() } else { event.about.namespace.clone() };
+        let namespace = if event.about.namespace.is_empty() {
+            "default".to_owned()
+        } else {
+            event.about.namespace.clone()
+        };
         let key = Key::new(namespace, format!("{}.{:016x}", event.about.name, unique(now)));
         let object = body(component, event, &key, &revision, now);
         let created: Result<Value, _> = client.create(&events, &key.namespace, &object, component).await;

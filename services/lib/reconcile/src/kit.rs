@@ -132,14 +132,17 @@ impl World {
         let plural = write.resource.plural.to_string();
         let id = (plural.clone(), write.key.clone());
         match &write.op {
-            Op::Create(_) if self.objects.contains_key(&id) => return Err(KitError::Exists(write.key.to_string())),
+            Op::Create(_) if self.objects.contains_key(&id) => {
+                return Err(KitError::Exists(write.key.to_string()));
+            }
             Op::Create(object) => {
                 self.store(&plural, write.key.clone(), object.clone());
             }
             Op::Delete(_) => {
-                let held = self.objects.get(&id).is_some_and(|o| {
-                    o["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty())
-                });
+                let held = self
+                    .objects
+                    .get(&id)
+                    .is_some_and(|o| o["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty()));
                 if held {
                     let mut object = self.objects[&id].clone();
                     object["metadata"]["deletionTimestamp"] = json!(meta::time::rfc3339(self.now));
@@ -149,14 +152,18 @@ impl World {
                 }
             }
             Op::Patch { patch: Patch::Merge(patch) | Patch::Strategic(patch), .. } => {
-                let Some(object) = self.objects.get(&id) else { return Err(KitError::Absent(write.key.to_string())) };
+                let Some(object) = self.objects.get(&id) else {
+                    return Err(KitError::Absent(write.key.to_string()));
+                };
                 let (mut object, mut patch) = (object.clone(), patch.clone());
                 let expected = &patch["metadata"]["resourceVersion"];
                 if !expected.is_null() && *expected != object["metadata"]["resourceVersion"] {
                     return Err(KitError::Changed(write.key.to_string()));
                 }
                 let gone = patch["metadata"]["$deleteFromPrimitiveList/finalizers"].take();
-                if let (Some(gone), Some(known)) = (gone.as_array(), object["metadata"]["finalizers"].as_array_mut()) {
+                if let (Some(gone), Some(known)) =
+                    (gone.as_array(), object["metadata"]["finalizers"].as_array_mut())
+                {
                     known.retain(|f| !gone.contains(f));
                 }
                 merge(&mut object, &patch);

@@ -211,7 +211,8 @@ impl Worker {
 
     /// The plan, or `None` when the controller panicked.
     fn plan(&self, key: &Key) -> Option<Result<Plan, crate::Error>> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+        let failures =
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
         let view = self.shared.caches.view();
         let ask = Ask { view: &view, key, now: Timestamp::now(), failures: &failures };
         match catch_unwind(AssertUnwindSafe(|| self.controller.plan(&ask))) {

@@ -59,7 +59,10 @@ fn default_set_has_no_alpha_or_beta() {
     let served: Vec<&Facts> = resources().iter().filter(|f| f.on_by_default()).collect();
     let groups = discovery::groups(&served);
     assert!(groups.iter().any(|(g, v)| *g == "autoscaling" && v == &["v2", "v1"]), "{groups:?}");
-    assert!(groups.iter().flat_map(|(_, v)| v).all(|v| !v.contains("alpha") && !v.contains("beta")), "{groups:?}");
+    assert!(
+        groups.iter().flat_map(|(_, v)| v).all(|v| !v.contains("alpha") && !v.contains("beta")),
+        "{groups:?}"
+    );
     assert!(discovery::resource_list(&served, "internal.apiserver.k8s.io", "v1alpha1").is_none());
     assert!(discovery::group(&served, "internal.apiserver.k8s.io").is_none());
 }

@@ -30,8 +30,12 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match words.as_slice() {
-            ["crash", datastore, rounds, writers] => crash(datastore, rounds.parse()?, writers.parse()?).await,
-            ["write", endpoint, writers, ledger] => write(endpoint, writers.parse()?, Path::new(ledger)).await,
+            ["crash", datastore, rounds, writers] => {
+                crash(datastore, rounds.parse()?, writers.parse()?).await
+            }
+            ["write", endpoint, writers, ledger] => {
+                write(endpoint, writers.parse()?, Path::new(ledger)).await
+            }
             ["verify", endpoint, ledger] => verify_ledger(endpoint, Path::new(ledger)).await,
             ["bench", stores @ ..] => bench(stores).await,
             _ => bail!("see the top of {} for the commands", file!()),

@@ -21,7 +21,10 @@ pub(crate) async fn pages_counts_and_revisions(f: Fixture) {
     let all = f.kv.range(Range::prefix(f.prefix())).await.unwrap();
     let names: Vec<_> = all.kvs.iter().map(|kv| kv.key.last().copied().unwrap()).collect();
     assert_eq!((names.as_slice(), all.count, all.more), (b"abce".as_slice(), 4, false));
-    assert_eq!((all.kvs[1].version, all.kvs[1].mod_revision, &all.kvs[1].value[..]), (2, newest, b"2".as_slice()));
+    assert_eq!(
+        (all.kvs[1].version, all.kvs[1].mod_revision, &all.kvs[1].value[..]),
+        (2, newest, b"2".as_slice())
+    );
     assert!(all.kvs[1].create_revision < newest && all.revision > newest);
 
     // Kubernetes' pages: a limit, then on from the last key with a zero byte, at the first page's revision
@@ -58,7 +61,8 @@ pub(crate) async fn orders_and_filters(f: Fixture) {
     let read = async |request: RangeRequest| {
         let key = f.prefix().to_vec();
         let range_end = etcd::prefix_end(&key).into();
-        let answer = f.raw().range(RangeRequest { key: key.into(), range_end, ..request }).await.unwrap().into_inner();
+        let answer =
+            f.raw().range(RangeRequest { key: key.into(), range_end, ..request }).await.unwrap().into_inner();
         let names: String = answer.kvs.iter().map(|kv| char::from(*kv.key.last().unwrap())).collect();
         (names, answer.count, answer.more)
     };

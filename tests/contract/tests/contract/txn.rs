@@ -31,20 +31,24 @@ pub(crate) async fn kubernetes_writes(f: Fixture) {
     let Outcome::Done { revision: created, .. } = f.kv.create(&key, "1".into(), 0).await.unwrap() else {
         panic!("created");
     };
-    let Outcome::Mismatch { current: Some(current), revision } = f.kv.create(&key, "x".into(), 0).await.unwrap()
+    let Outcome::Mismatch { current: Some(current), revision } =
+        f.kv.create(&key, "x".into(), 0).await.unwrap()
     else {
         panic!("exists");
     };
     assert_eq!((current.mod_revision, &current.value[..]), (created, b"1".as_slice()));
     assert!(revision >= created);
-    let Outcome::Done { revision: updated, .. } = f.kv.update_if(&key, created, "2".into(), 0).await.unwrap() else {
+    let Outcome::Done { revision: updated, .. } = f.kv.update_if(&key, created, "2".into(), 0).await.unwrap()
+    else {
         panic!("updated");
     };
     let stale = f.kv.update_if(&key, created, "3".into(), 0).await.unwrap();
     assert!(matches!(stale, Outcome::Mismatch { current: Some(kv), .. } if kv.mod_revision == updated));
     let stale = f.kv.delete_if(&key, created).await.unwrap();
     assert!(matches!(stale, Outcome::Mismatch { current: Some(kv), .. } if &kv.value[..] == b"2"));
-    let Outcome::Done { revision: deleted, deleted: Some(was) } = f.kv.delete_if(&key, updated).await.unwrap() else {
+    let Outcome::Done { revision: deleted, deleted: Some(was) } =
+        f.kv.delete_if(&key, updated).await.unwrap()
+    else {
         panic!("deleted");
     };
     assert!(deleted > updated && &was.value[..] == b"2" && was.version == 2);
@@ -66,8 +70,13 @@ pub(crate) async fn one_revision_for_all(f: Fixture) {
         success: vec![put(&f, "inner", "i")],
         failure: vec![],
     };
-    let success =
-        vec![put(&f, "old", "2"), read(&f, "old"), put(&f, "new", "n"), delete(&f, "gone"), op(Op::RequestTxn(inner))];
+    let success = vec![
+        put(&f, "old", "2"),
+        read(&f, "old"),
+        put(&f, "new", "n"),
+        delete(&f, "gone"),
+        op(Op::RequestTxn(inner)),
+    ];
     let answer = f.kv.txn(TxnRequest { success, ..Default::default() }).await.unwrap();
     let revision = answer.header.unwrap().revision;
     assert!(answer.succeeded && revision == before + 1, "one revision: {before} {revision}");
@@ -88,7 +97,8 @@ pub(crate) async fn one_revision_for_all(f: Fixture) {
     let idle = f.kv.txn(TxnRequest { success: vec![read(&f, "old")], ..Default::default() }).await.unwrap();
     assert_eq!(idle.header.unwrap().revision, revision);
     // a deletion of nothing makes none either
-    let idle = f.kv.txn(TxnRequest { success: vec![delete(&f, "nothing")], ..Default::default() }).await.unwrap();
+    let idle =
+        f.kv.txn(TxnRequest { success: vec![delete(&f, "nothing")], ..Default::default() }).await.unwrap();
     assert_eq!(idle.header.unwrap().revision, revision);
 }
 
@@ -136,7 +146,9 @@ pub(crate) async fn compares(f: Fixture) {
     }
     // over a range, every key must hold
     f.put("b", "n").await;
-    for (result, union, expected) in [(Equal, value("n"), true), (Equal, Version(1), false), (Greater, Version(0), true)] {
+    for (result, union, expected) in
+        [(Equal, value("n"), true), (Equal, Version(1), false), (Greater, Version(0), true)]
+    {
         let mut all = compare(&f, "", result, union);
         all.range_end = etcd::prefix_end(&all.key).into();
         let answer = f.kv.txn(TxnRequest { compare: vec![all.clone()], ..Default::default() }).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 use etcd::rpc::watch_create_request::FilterType;
 use etcd::rpc::watch_request::RequestUnion;
 use etcd::rpc::{
-    DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest, WatchRequest,
-    WatchResponse, request_op,
+    DeleteRangeRequest, PutRequest, RequestOp, TxnRequest, WatchCancelRequest, WatchCreateRequest,
+    WatchRequest, WatchResponse, request_op,
 };
 use etcd::{Watch, WatchEvent, WatchMessage, WatchOptions};
 use tokio::sync::mpsc;
@@ -46,7 +46,8 @@ fn short(event: &WatchEvent) -> (char, char, String, String) {
 
 fn is(events: &[WatchEvent], expected: &[(char, char, &str, &str)]) {
     let found: Vec<_> = events.iter().map(short).collect();
-    let expected: Vec<_> = expected.iter().map(|(k, n, v, p)| (*k, *n, (*v).to_owned(), (*p).to_owned())).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(k, n, v, p)| (*k, *n, (*v).to_owned(), (*p).to_owned())).collect();
     assert_eq!(found, expected);
 }
 
@@ -77,7 +78,11 @@ pub(crate) async fn replays_and_follows(f: Fixture) {
     let begin = f.put("m", "0").await;
     for _ in 0..30 {
         let puts = (0..100).map(|i| {
-            let put = PutRequest { key: f.key(&format!("many/{i}")).into(), value: "v".into(), ..Default::default() };
+            let put = PutRequest {
+                key: f.key(&format!("many/{i}")).into(),
+                value: "v".into(),
+                ..Default::default()
+            };
             RequestOp { request: Some(request_op::Request::RequestPut(put)) }
         });
         f.kv.txn(TxnRequest { success: puts.collect(), ..Default::default() }).await.unwrap();
@@ -112,7 +117,8 @@ pub(crate) async fn sees_whole_revisions(f: Fixture) {
                 let names: String = events.iter().map(|e| short(e).1).collect();
                 assert_eq!(names, "abcd", "one message, in order of keys");
                 let revision = answer.header.unwrap().revision;
-                let same = |e: &WatchEvent| matches!(e, WatchEvent::Delete { revision: r, .. } if *r == revision);
+                let same =
+                    |e: &WatchEvent| matches!(e, WatchEvent::Delete { revision: r, .. } if *r == revision);
                 assert!(events.iter().all(same));
                 break;
             }
@@ -122,7 +128,10 @@ pub(crate) async fn sees_whole_revisions(f: Fixture) {
 }
 
 /// etcd answers nothing, not even headers, before the first request.
-async fn raw_stream(f: &Fixture, first: WatchRequest) -> (mpsc::Sender<WatchRequest>, Streaming<WatchResponse>) {
+async fn raw_stream(
+    f: &Fixture,
+    first: WatchRequest,
+) -> (mpsc::Sender<WatchRequest>, Streaming<WatchResponse>) {
     let (requests, receiver) = mpsc::channel(8);
     requests.send(first).await.unwrap();
     let answers = f.raw_watch().watch(ReceiverStream::new(receiver)).await.unwrap().into_inner();
@@ -135,7 +144,11 @@ fn create(create: WatchCreateRequest) -> WatchRequest {
 
 pub(crate) async fn filters_and_cancels(f: Fixture) {
     let base = WatchCreateRequest { key: f.key("a").into(), ..Default::default() };
-    let filtered = |filter: FilterType, id| WatchCreateRequest { filters: vec![filter as i32], watch_id: id, ..base.clone() };
+    let filtered = |filter: FilterType, id| WatchCreateRequest {
+        filters: vec![filter as i32],
+        watch_id: id,
+        ..base.clone()
+    };
     let (requests, mut answers) = raw_stream(&f, create(base.clone())).await;
     let mut ids = Vec::new();
     for next in [Some(filtered(FilterType::Noput, 7)), Some(filtered(FilterType::Nodelete, 9)), None] {

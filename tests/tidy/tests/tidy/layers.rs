@@ -39,7 +39,9 @@ fn daemons_link_no_daemon_and_libraries_only_libraries() {
 #[test]
 fn every_crate_is_a_member_and_takes_the_lints() {
     let workspace = std::fs::read_to_string(tree::root().join("Cargo.toml")).expect("Cargo.toml");
-    for manifest in tree::files("services", "Cargo.toml").into_iter().chain(tree::files("tests", "Cargo.toml")) {
+    for manifest in
+        tree::files("services", "Cargo.toml").into_iter().chain(tree::files("tests", "Cargo.toml"))
+    {
         let text = std::fs::read_to_string(&manifest).expect("UTF-8");
         let dir = tree::name(manifest.parent().expect("a folder"));
         if text.contains("[workspace]") {

@@ -77,7 +77,11 @@ fn sizes_stay_in_budget() {
     let allowed: BTreeMap<String, usize> = text
         .lines()
         .filter(|l| !l.starts_with('#') && !l.is_empty())
-        .map(|l| l.split_once('\t').map(|(n, what)| (what.to_owned(), n.parse().expect("a number"))).expect("a tab"))
+        .map(|l| {
+            l.split_once('\t')
+                .map(|(n, what)| (what.to_owned(), n.parse().expect("a number")))
+                .expect("a tab")
+        })
         .collect();
     let now = over_budget();
     let mut wrong = Vec::new();
@@ -85,7 +89,9 @@ fn sizes_stay_in_budget() {
         match allowed.get(what) {
             None => wrong.push(format!("{lines}\t{what}  (over budget, not listed)")),
             Some(most) if lines > most => wrong.push(format!("{lines}\t{what}  (has grown from {most})")),
-            Some(most) if lines < most => wrong.push(format!("{lines}\t{what}  (has shrunk from {most}: lower it)")),
+            Some(most) if lines < most => {
+                wrong.push(format!("{lines}\t{what}  (has shrunk from {most}: lower it)"))
+            }
             Some(_) => {}
         }
     }

@@ -34,11 +34,16 @@ pub(crate) fn name(path: &Path) -> String {
 
 /// Hand-written sources that ship: no tests, nothing generated.
 pub(crate) fn sources() -> Vec<(String, String)> {
-    let all = files("services", ".rs").into_iter().map(|p| (name(&p), std::fs::read_to_string(&p).expect("UTF-8")));
+    let all =
+        files("services", ".rs").into_iter().map(|p| (name(&p), std::fs::read_to_string(&p).expect("UTF-8")));
     let generated = |text: &str| text.lines().take(3).any(|l| l.contains("@generated"));
     all.filter(|(name, text)| !is_test(name) && !generated(text)).collect()
 }
 
 fn is_test(name: &str) -> bool {
-    name.contains("/tests/") || name.ends_with("/tests.rs") || name.ends_with("_test.rs") || name.contains("/benches/") || name.contains("/examples/")
+    name.contains("/tests/")
+        || name.ends_with("/tests.rs")
+        || name.ends_with("_test.rs")
+        || name.contains("/benches/")
+        || name.contains("/examples/")
 }

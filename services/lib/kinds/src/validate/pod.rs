@@ -27,7 +27,7 @@ pub(super) fn template(errors: &mut Errors, owner: &Map, path: &str) {
     }
     if let Some(s) = map(template, "spec") {
         spec(errors, s, &child(path, "spec"));
-        if list(s, "ephemeralContainers").first().is_some() {
+        if !list(s, "ephemeralContainers").is_empty() {
             let text = "ephemeral containers not allowed in pod template";
             errors.push(field::Error::forbidden(format!("{path}.spec.ephemeralContainers"), text));
         }

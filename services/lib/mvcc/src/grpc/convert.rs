@@ -71,7 +71,8 @@ pub(super) async fn response(engine: &Engine, reply: Reply) -> Result<(i64, resp
     let mut ids = Vec::new();
     collect(&reply.op, &mut ids);
     let values = engine.values(&ids).await?;
-    let values: HashMap<u64, Bytes> = ids.into_iter().zip(values).filter_map(|(id, v)| Some((id, v?))).collect();
+    let values: HashMap<u64, Bytes> =
+        ids.into_iter().zip(values).filter_map(|(id, v)| Some((id, v?))).collect();
     Ok((reply.revision, render(reply.op, Some(reply.revision), &values)?))
 }
 

@@ -50,7 +50,12 @@ impl lease_server::Lease for Lease {
         let LeaseGrantRequest { ttl, id } = request.into_inner();
         let reply = self.0.submit(Change::Grant { id, ttl_seconds: ttl }).await?;
         let (id, ttl) = lease(&reply.op);
-        Ok(Response::new(LeaseGrantResponse { header: header(reply.revision), id, ttl, error: String::new() }))
+        Ok(Response::new(LeaseGrantResponse {
+            header: header(reply.revision),
+            id,
+            ttl,
+            error: String::new(),
+        }))
     }
 
     async fn lease_revoke(

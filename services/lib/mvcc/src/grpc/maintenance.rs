@@ -56,7 +56,10 @@ impl maintenance_server::Maintenance for Maintenance {
         }))
     }
 
-    async fn defragment(&self, _: Request<DefragmentRequest>) -> Result<Response<DefragmentResponse>, Status> {
+    async fn defragment(
+        &self,
+        _: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
         // space is given back while the store runs: nothing is left to be done
         let revision = self.0.state().revision();
         Ok(Response::new(DefragmentResponse { header: header(revision) }))

@@ -93,7 +93,8 @@ pub async fn serve(listener: web::Listener, tls: Option<Tls>, services: Services
     let (server, clients) = tls.map(|tls| (tls.server, tls.clients)).unzip();
     let answer = move |request, peer: Arc<web::Peer>| {
         // judged for each request: a certificate that ran out ends what an open connection may do
-        let refused = clients.as_ref().and_then(|ca: &Arc<web::ClientCa>| ca.verify(&peer.certificates).err());
+        let refused =
+            clients.as_ref().and_then(|ca: &Arc<web::ClientCa>| ca.verify(&peer.certificates).err());
         let services = services.clone();
         async move {
             match refused {

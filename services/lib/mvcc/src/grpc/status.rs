@@ -13,9 +13,7 @@ impl From<Refusal> for Status {
             Refusal::KeyNotFound => (Code::InvalidArgument, "etcdserver: key not found"),
             Refusal::ValueProvided => (Code::InvalidArgument, "etcdserver: value is provided"),
             Refusal::LeaseProvided => (Code::InvalidArgument, "etcdserver: lease is provided"),
-            Refusal::TooManyOps => {
-                (Code::InvalidArgument, "etcdserver: too many operations in txn request")
-            }
+            Refusal::TooManyOps => (Code::InvalidArgument, "etcdserver: too many operations in txn request"),
             Refusal::DuplicateKey => {
                 (Code::InvalidArgument, "etcdserver: duplicate key given in txn request")
             }

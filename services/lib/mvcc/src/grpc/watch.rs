@@ -156,7 +156,14 @@ impl Session {
         let header = header(revision);
         if let Some(reason) = refused {
             let (watch_id, cancel_reason) = (EVERY_WATCHER, reason.into());
-            let refusal = WatchResponse { header, watch_id, created: true, canceled: true, cancel_reason, ..Default::default() };
+            let refusal = WatchResponse {
+                header,
+                watch_id,
+                created: true,
+                canceled: true,
+                cancel_reason,
+                ..Default::default()
+            };
             return self.send(refusal).await;
         }
         let first = if create.start_revision > 0 { create.start_revision } else { revision + 1 };
@@ -229,7 +236,8 @@ impl Session {
                 return Err(Gone);
             }
         };
-        let values: HashMap<u64, Bytes> = ids.into_iter().zip(values).filter_map(|(id, v)| Some((id, v?))).collect();
+        let values: HashMap<u64, Bytes> =
+            ids.into_iter().zip(values).filter_map(|(id, v)| Some((id, v?))).collect();
         if puts.clone().all(|id| values.contains_key(&id)) {
             return Ok(Some(values));
         }
@@ -248,7 +256,8 @@ impl Session {
             (state.revision(), state.compacted())
         };
         let oldest = Version::id_of(compacted, 0);
-        let gone: Vec<i64> = self.watchers.iter().filter(|(_, w)| w.from < oldest).map(|(id, _)| *id).collect();
+        let gone: Vec<i64> =
+            self.watchers.iter().filter(|(_, w)| w.from < oldest).map(|(id, _)| *id).collect();
         for id in gone {
             self.watchers.remove(&id);
             let response = WatchResponse {
@@ -273,7 +282,8 @@ impl Session {
         for (id, watcher) in &mut self.watchers {
             let idle = !std::mem::take(&mut watcher.active);
             if watcher.progress && idle && watcher.from > Version::id_of(revision, 0) {
-                let response = WatchResponse { header: header(revision), watch_id: *id, ..Default::default() };
+                let response =
+                    WatchResponse { header: header(revision), watch_id: *id, ..Default::default() };
                 self.out.send(Ok(response)).await.map_err(|_| Gone)?;
             }
         }

@@ -35,7 +35,10 @@ pub enum JsonPatchError {
 /// It is malformed, too long, or an operation does not fit. `tree` is then half changed.
 pub fn json_patch(tree: &mut Value, patch: &Value) -> Result<Vec<String>, JsonPatchError> {
     let operations = patch.as_list().ok_or_else(|| {
-        malformed(format!("cannot unmarshal {} into Go value of type []handlers.jsonPatchOp", json_name(patch)))
+        malformed(format!(
+            "cannot unmarshal {} into Go value of type []handlers.jsonPatchOp",
+            json_name(patch)
+        ))
     })?;
     let mut problems = Vec::new();
     for (i, operation) in operations.iter().enumerate() {
@@ -72,7 +75,9 @@ fn check(i: usize, operation: &Value, problems: &mut Vec<String>) -> Result<(), 
         Value::Null => return Ok(()), // an empty operation to Go
         other => {
             let found = json_name(other);
-            return Err(malformed(format!("cannot unmarshal {found} into Go value of type handlers.jsonPatchOp")));
+            return Err(malformed(format!(
+                "cannot unmarshal {found} into Go value of type handlers.jsonPatchOp"
+            )));
         }
     };
     for (name, value) in members.iter() {
@@ -111,15 +116,17 @@ fn value(operation: &Value) -> Value {
 
 fn add(tree: &mut Value, operation: &Value) -> Result<(), String> {
     let path = text(operation, "path").ok_or("add operation failed to decode path: missing value")?;
-    let (parent, key) = find(tree, path)
-        .ok_or_else(|| format!("add operation does not apply: doc is missing path: \"{path}\": missing value"))?;
+    let (parent, key) = find(tree, path).ok_or_else(|| {
+        format!("add operation does not apply: doc is missing path: \"{path}\": missing value")
+    })?;
     insert(parent, key, value(operation)).map_err(|e| format!("error in add for path: '{path}': {e}"))
 }
 
 fn remove(tree: &mut Value, operation: &Value) -> Result<(), String> {
     let path = text(operation, "path").ok_or("remove operation failed to decode path: missing value")?;
-    let (parent, key) = find(tree, path)
-        .ok_or_else(|| format!("remove operation does not apply: doc is missing path: \"{path}\": missing value"))?;
+    let (parent, key) = find(tree, path).ok_or_else(|| {
+        format!("remove operation does not apply: doc is missing path: \"{path}\": missing value")
+    })?;
     take(parent, &key).map(drop).map_err(|e| format!("error in remove for path: '{path}': {e}"))
 }
 
@@ -133,12 +140,14 @@ fn replace(tree: &mut Value, operation: &Value) -> Result<(), String> {
         };
         return Ok(());
     }
-    let (parent, key) = find(tree, path)
-        .ok_or_else(|| format!("replace operation does not apply: doc is missing path: {path}: missing value"))?;
+    let (parent, key) = find(tree, path).ok_or_else(|| {
+        format!("replace operation does not apply: doc is missing path: {path}: missing value")
+    })?;
     match parent {
         Value::List(list) => {
-            let at = index(&key, list.len())
-                .map_err(|_| format!("replace operation does not apply: doc is missing key: {path}: missing value"))?;
+            let at = index(&key, list.len()).map_err(|_| {
+                format!("replace operation does not apply: doc is missing key: {path}: missing value")
+            })?;
             list[at] = value(operation);
         }
         _ => insert(parent, key, value(operation))?,
@@ -149,8 +158,9 @@ fn replace(tree: &mut Value, operation: &Value) -> Result<(), String> {
 fn relocate(tree: &mut Value, operation: &Value) -> Result<(), String> {
     let from = text(operation, "from")
         .ok_or("move operation failed to decode from: operation, missing from field: missing value")?;
-    let (parent, key) = find(tree, from)
-        .ok_or_else(|| format!("move operation does not apply: doc is missing from path: {from}: missing value"))?;
+    let (parent, key) = find(tree, from).ok_or_else(|| {
+        format!("move operation does not apply: doc is missing from path: {from}: missing value")
+    })?;
     let moved = take(parent, &key).map_err(|e| format!("error in move for path: '{key}': {e}"))?;
     let path = text(operation, "path")
         .ok_or("move operation failed to decode path: operation missing path field: missing value")?;
@@ -167,8 +177,9 @@ fn test(tree: &mut Value, operation: &Value) -> Result<(), String> {
     let found = if path.is_empty() {
         Some(&*tree)
     } else {
-        let (parent, key) = find(tree, path)
-            .ok_or_else(|| format!("test operation does not apply: is missing path: {path}: missing value"))?;
+        let (parent, key) = find(tree, path).ok_or_else(|| {
+            format!("test operation does not apply: is missing path: {path}: missing value")
+        })?;
         child(parent, &key).map_err(|e| format!("error in test for path: '{path}': {e}"))?
     };
     match equal(found.unwrap_or(&Value::Null), &wanted) {
@@ -180,8 +191,9 @@ fn test(tree: &mut Value, operation: &Value) -> Result<(), String> {
 fn copy(tree: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), String> {
     let from = text(operation, "from")
         .ok_or("copy operation failed to decode from: operation, missing from field: missing value")?;
-    let (parent, key) = find(tree, from)
-        .ok_or_else(|| format!("copy operation does not apply: doc is missing from path: {from}: missing value"))?;
+    let (parent, key) = find(tree, from).ok_or_else(|| {
+        format!("copy operation does not apply: doc is missing from path: {from}: missing value")
+    })?;
     let found = child(parent, &key).map_err(|e| format!("error in copy for from: '{from}': {e}"))?;
     let value = found.cloned().unwrap_or_default();
     let path = text(operation, "path").ok_or("copy operation failed to decode path: missing value")?;
@@ -232,7 +244,8 @@ fn insert(parent: &mut Value, key: String, value: Value) -> Result<(), String> {
     match parent {
         Value::List(list) if key == "-" => list.push(value),
         Value::List(list) => {
-            let number = number(&key).map_err(|e| format!("value was not a proper array index: '{key}': {e}"))?;
+            let number =
+                number(&key).map_err(|e| format!("value was not a proper array index: '{key}': {e}"))?;
             let at = within(number, list.len() + 1)?; // the end is a place to add at
             list.insert(at, value);
         }
@@ -259,7 +272,11 @@ fn index(key: &str, len: usize) -> Result<usize, String> {
 fn number(key: &str) -> Result<i64, String> {
     key.parse::<i64>().map_err(|e| {
         use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-        let why = if matches!(e.kind(), PosOverflow | NegOverflow) { "value out of range" } else { "invalid syntax" };
+        let why = if matches!(e.kind(), PosOverflow | NegOverflow) {
+            "value out of range"
+        } else {
+            "invalid syntax"
+        };
         format!("strconv.Atoi: parsing {key:?}: {why}")
     })
 }
@@ -274,7 +291,8 @@ fn within(number: i64, len: usize) -> Result<usize, String> {
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Map(a), Value::Map(b)) => {
-            let same = |(key, value): (&crate::Key, &Value)| b.get(key).is_some_and(|other| equal(value, other));
+            let same =
+                |(key, value): (&crate::Key, &Value)| b.get(key).is_some_and(|other| equal(value, other));
             a.len() == b.len() && Map::iter(a).all(same)
         }
         (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),

@@ -52,7 +52,10 @@ fn limits() {
     assert_eq!(error.to_string(), "The allowed maximum operations in a JSON patch is 10000, got 10001");
     let doubling = format!("[{}]", vec![r#"{"op":"copy","from":"/a","path":"/a/-"}"#; 30].join(","));
     let error = json_patch(&mut read(r#"{"a":["0123456789"]}"#), &read(&doubling)).unwrap_err().to_string();
-    assert!(error.starts_with("Unable to complete the copy, the accumulated size increase of copy is "), "{error}");
+    assert!(
+        error.starts_with("Unable to complete the copy, the accumulated size increase of copy is "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -68,5 +71,8 @@ fn merge_patches() {
         merge_patch(tree.as_map_mut().unwrap(), &read(patch)).unwrap();
         assert_eq!(show(&tree), expected, "{patch}");
     }
-    assert_eq!(merge_patch(&mut crate::Map::new(), &read("[]")).unwrap_err().to_string(), "Invalid JSON Patch");
+    assert_eq!(
+        merge_patch(&mut crate::Map::new(), &read("[]")).unwrap_err().to_string(),
+        "Invalid JSON Patch"
+    );
 }

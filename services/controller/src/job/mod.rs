@@ -6,19 +6,23 @@
 //! # Upstream
 //! `pkg/controller/job`
 
-use std::collections::{BTreeMap, BTreeSet};
+mod indexes;
+mod rules;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::Patch;
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 use serde_json::json;
 
 use crate::claim::{claim, claimed};
 use crate::common::{created, is_active, is_ready, phase, time};
 use crate::replicas::{create_pod, delete_pod, pod_from};
+use indexes::{parse_indexes, print_indexes};
 
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -111,7 +115,13 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(ask: &'a Ask<'a>, job: &'a Arc<Job>, spec: &'a JobSpec, pods: Vec<&'a Arc<Pod>>, plan: Plan) -> Self {
+    fn new(
+        ask: &'a Ask<'a>,
+        job: &'a Arc<Job>,
+        spec: &'a JobSpec,
+        pods: Vec<&'a Arc<Pod>>,
+        plan: Plan,
+    ) -> Self {
         Self { ask, job, spec, pods, status: job.status.clone().unwrap_or_default(), plan }
     }
 
@@ -120,7 +130,8 @@ impl<'a> Work<'a> {
     }
 
     fn only_failed(&self) -> bool {
-        self.spec.pod_replacement_policy.as_deref() == Some("Failed") || self.spec.pod_failure_policy.is_some()
+        self.spec.pod_replacement_policy.as_deref() == Some("Failed")
+            || self.spec.pod_failure_policy.is_some()
     }
 
     fn suspended(&self) -> bool {
@@ -140,7 +151,8 @@ impl<'a> Work<'a> {
             for pod in &active {
                 delete_pod(&mut self.plan, self.job.as_ref(), pod);
             }
-            let all_gone = self.pods.iter().all(|p| p.deleting() && !is_tracked(p) || crate::common::is_terminal(p));
+            let all_gone =
+                self.pods.iter().all(|p| p.deleting() && !is_tracked(p) || crate::common::is_terminal(p));
             let first = if *kind == "Failed" { "FailureTarget" } else { "SuccessCriteriaMet" };
             self.condition(first, reason, message);
             if all_gone && live == 0 && counted {
@@ -171,7 +183,7 @@ impl<'a> Work<'a> {
             self.status.succeeded = Some(self.status.succeeded.unwrap_or(0) + done_s.len() as i32);
         }
         self.status.failed = Some(self.status.failed.unwrap_or(0) + done_f.len() as i32);
-        let mut release: Vec<&Arc<Pod>> = Vec::new();
+        let (mut release, mut ignored): (Vec<&Arc<Pod>>, Vec<&Arc<Pod>>) = (Vec::new(), Vec::new());
         let mut indexes = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
         let completions = self.spec.completions.unwrap_or(i32::MAX);
         for pod in self.pods.clone() {
@@ -189,7 +201,9 @@ impl<'a> Work<'a> {
                     succeeded.push(uid);
                 }
             } else if has_failed(pod, self.only_failed()) {
-                if failed.contains(&uid) {
+                if self.is_ignored(pod) {
+                    ignored.push(pod);
+                } else if failed.contains(&uid) {
                     release.push(pod);
                 } else {
                     failed.push(uid);
@@ -200,19 +214,23 @@ impl<'a> Work<'a> {
             self.status.succeeded = Some(indexes.len() as i32);
             self.status.completed_indexes = Some(print_indexes(&indexes)).filter(|i| !i.is_empty());
             // an index is in the status before its pod is let go
-            let stored = self.job.status.as_ref().and_then(|s| s.completed_indexes.as_deref()).unwrap_or_default();
+            let stored =
+                self.job.status.as_ref().and_then(|s| s.completed_indexes.as_deref()).unwrap_or_default();
             let stored = parse_indexes(stored);
-            release.retain(|p| phase(p) != "Succeeded" || index(p).is_none_or(|i| i >= completions || stored.contains(&i)));
+            release.retain(|p| {
+                phase(p) != "Succeeded" || index(p).is_none_or(|i| i >= completions || stored.contains(&i))
+            });
         }
-        let clean = succeeded.is_empty() && failed.is_empty() && release.is_empty();
+        let clean = succeeded.is_empty() && failed.is_empty() && release.is_empty() && ignored.is_empty();
         // a finalizer goes only after the status that lists the pod is stored
-        let before = self.job.status.as_ref().and_then(|s| s.uncounted_terminated_pods.clone()).unwrap_or_default();
+        let before =
+            self.job.status.as_ref().and_then(|s| s.uncounted_terminated_pods.clone()).unwrap_or_default();
         let listed = |pod: &&Arc<Pod>| {
             let lists = before.succeeded.iter().flatten().chain(before.failed.iter().flatten());
             self.indexed() && phase(pod) == "Succeeded" || lists.into_iter().any(|uid| uid == pod.uid())
         };
         let release: Vec<_> = release.into_iter().filter(listed).collect();
-        untrack(&mut self.plan, release.into_iter());
+        untrack(&mut self.plan, release.into_iter().chain(ignored));
         uncounted.succeeded = Some(succeeded).filter(|l| !l.is_empty());
         uncounted.failed = Some(failed).filter(|l| !l.is_empty());
         self.status.uncounted_terminated_pods = Some(uncounted);
@@ -261,10 +279,8 @@ impl<'a> Work<'a> {
             }
             self.plan.again(Duration::from_secs(u64::try_from(left).unwrap_or(1)));
         }
-        if self.spec.backoff_limit_per_index.is_some() {
-            if let Some(ending) = self.failed_indexes() {
-                return Some(ending);
-            }
+        if let Some(ending) = self.failed_indexes() {
+            return Some(ending);
         }
         if let Some(message) = self.success_policy() {
             return Some(("Complete", "SuccessPolicy".into(), message));
@@ -295,84 +311,6 @@ impl<'a> Work<'a> {
         statuses.map(|c| c.restart_count).sum()
     }
 
-    fn success_policy(&self) -> Option<String> {
-        let done = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
-        let rules = &self.spec.success_policy.as_ref()?.rules;
-        let met = rules.iter().position(|rule| {
-            let wanted = rule.succeeded_indexes.as_deref().map(parse_indexes);
-            let hits = wanted.as_ref().map_or(done.len(), |w| w.intersection(&done).count());
-            let needed = rule.succeeded_count.map(|n| usize::try_from(n).unwrap_or(0));
-            hits >= needed.or(wanted.as_ref().map(BTreeSet::len)).unwrap_or(usize::MAX)
-        })?;
-        Some(format!("Matched rules at index {met}"))
-    }
-
-    /// Pods of an index that failed too often fail the index, and in the end the job.
-    fn failed_indexes(&mut self) -> Option<(&'static str, String, String)> {
-        let limit = self.spec.backoff_limit_per_index?;
-        let mut failed = parse_indexes(self.status.failed_indexes.as_deref().unwrap_or_default());
-        for pod in self.pods.iter().filter(|p| has_failed(p, self.only_failed())) {
-            let before: i32 = pod.annotation(FAILURES).and_then(|f| f.parse().ok()).unwrap_or(0);
-            if before >= limit || self.rule_of(pod).is_some_and(|r| r.0 == "FailIndex") {
-                failed.extend(index(pod));
-            }
-        }
-        self.status.failed_indexes = Some(print_indexes(&failed));
-        let done = parse_indexes(self.status.completed_indexes.as_deref().unwrap_or_default());
-        if self.spec.max_failed_indexes.is_some_and(|m| failed.len() as i32 > m) {
-            let message = "Job has exceeded the specified maximal number of failed indexes".to_owned();
-            return Some(("Failed", "MaxFailedIndexesExceeded".into(), message));
-        }
-        let all = self.spec.completions.unwrap_or(0) as usize;
-        (!failed.is_empty() && failed.len() + done.len() >= all)
-            .then(|| ("Failed", "FailedIndexes".into(), "Job has failed indexes".into()))
-    }
-
-    /// The pod failure policy's rule that a failed pod matches: action and description.
-    fn rule_of(&self, pod: &Pod) -> Option<(String, String)> {
-        let policy = self.spec.pod_failure_policy.as_ref()?;
-        for (i, rule) in policy.rules.iter().enumerate() {
-            if let Some(codes) = &rule.on_exit_codes {
-                let statuses = pod.status.iter().flat_map(|s| {
-                    s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
-                });
-                for status in statuses {
-                    let ended = status.state.as_ref().and_then(|s| s.terminated.as_ref());
-                    let Some(code) = ended.map(|t| t.exit_code).filter(|c| *c != 0) else { continue };
-                    let named = codes.container_name.as_ref().is_none_or(|n| *n == status.name);
-                    let within = codes.values.contains(&code);
-                    if named && (codes.operator == "In") == within {
-                        let message = format!(
-                            "Container {} for pod {}/{} failed with exit code {code} matching {} rule at index {i}",
-                            status.name, pod.namespace(), pod.name(), rule.action
-                        );
-                        return Some((rule.action.clone(), message));
-                    }
-                }
-            }
-            let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-            for condition in conditions {
-                let hit = rule.on_pod_conditions.iter().flatten().any(|p| {
-                    p.type_ == condition.type_ && p.status.as_deref().unwrap_or("True") == condition.status
-                });
-                if hit {
-                    let message = format!(
-                        "Pod {}/{} has condition {} matching {} rule at index {i}",
-                        pod.namespace(), pod.name(), condition.type_, rule.action
-                    );
-                    return Some((rule.action.clone(), message));
-                }
-            }
-        }
-        None
-    }
-
-    fn policy_failure(&mut self) -> Option<(String, String)> {
-        let failed = self.pods.iter().filter(|p| phase(p) == "Failed");
-        let hit = failed.filter_map(|p| self.rule_of(p)).find(|(action, _)| action == "FailJob");
-        hit.map(|(_, message)| ("PodFailurePolicy".to_owned(), message))
-    }
-
     fn manage(&mut self, active: &[&Arc<Pod>]) -> Result<(), Error> {
         let parallel = self.spec.parallelism.unwrap_or(1);
         let have = active.len() as i32;
@@ -383,7 +321,9 @@ impl<'a> Work<'a> {
         };
         if have > wanted {
             let mut surplus = active.to_vec();
-            surplus.sort_by_key(|p| (is_ready(p), std::cmp::Reverse(index(p)), std::cmp::Reverse(created(p.as_ref()))));
+            surplus.sort_by_key(|p| {
+                (is_ready(p), std::cmp::Reverse(index(p)), std::cmp::Reverse(created(p.as_ref())))
+            });
             for pod in surplus.into_iter().take(usize::try_from(have - wanted).unwrap_or(0)) {
                 delete_pod(&mut self.plan, self.job.as_ref(), pod);
             }
@@ -421,11 +361,19 @@ impl<'a> Work<'a> {
     fn backoff(&self) -> Option<Duration> {
         let ended = |p: &Pod| -> i64 {
             let statuses = p.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
-            let ends = statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+            let ends =
+                statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
             ends.map(|t| t.as_second()).max().unwrap_or_else(|| created(p).as_second())
         };
-        let last_success = self.pods.iter().filter(|p| phase(p) == "Succeeded").map(|p| ended(p)).max().unwrap_or(0);
-        let failures: Vec<i64> = self.pods.iter().filter(|p| phase(p) == "Failed").map(|p| ended(p)).filter(|t| *t > last_success).collect();
+        let last_success =
+            self.pods.iter().filter(|p| phase(p) == "Succeeded").map(|p| ended(p)).max().unwrap_or(0);
+        let failures: Vec<i64> = self
+            .pods
+            .iter()
+            .filter(|p| phase(p) == "Failed" && !self.is_ignored(p))
+            .map(|p| ended(p))
+            .filter(|t| *t > last_success)
+            .collect();
         let last = failures.iter().max()?;
         let wait = (10i64 << (failures.len() - 1).min(10)).min(600);
         let left = last + wait - self.ask.now.as_second();
@@ -437,7 +385,8 @@ impl<'a> Work<'a> {
         taken.extend(parse_indexes(self.status.failed_indexes.as_deref().unwrap_or_default()));
         taken.extend(active.iter().filter_map(|p| index(p)));
         let failures = |number: i32| {
-            let same = self.pods.iter().filter(|p| index(p) == Some(number) && has_failed(p, self.only_failed()));
+            let counts = |p: &&&Arc<Pod>| has_failed(p, self.only_failed()) && !self.is_ignored(p);
+            let same = self.pods.iter().filter(|p| index(p) == Some(number)).filter(counts);
             let counts = same.map(|p| p.annotation(FAILURES).and_then(|f| f.parse().ok()).unwrap_or(0) + 1);
             counts.max().unwrap_or(0)
         };
@@ -463,10 +412,10 @@ impl<'a> Work<'a> {
         }
         let spec = pod.spec.get_or_insert_default();
         spec.hostname = Some(format!("{}-{number}", self.job.name()));
-        let variable: k8s_openapi::api::core::v1::EnvVar = k8s_openapi::api::core::v1::EnvVar {
+        let variable = EnvVar {
             name: "JOB_COMPLETION_INDEX".into(),
-            value_from: Some(k8s_openapi::api::core::v1::EnvVarSource {
-                field_ref: Some(k8s_openapi::api::core::v1::ObjectFieldSelector {
+            value_from: Some(EnvVarSource {
+                field_ref: Some(ObjectFieldSelector {
                     field_path: format!("metadata.labels['{INDEX}']"),
                     api_version: None,
                 }),
@@ -556,7 +505,8 @@ impl<'a> Work<'a> {
         self.status.ready = Some(ready);
         self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);
         self.status.failed = self.status.failed.filter(|n| *n > 0);
-        let terminating = self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
+        let terminating =
+            self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
         self.status.terminating = Some(terminating);
         self.status.conditions = self.status.conditions.take().filter(|c| !c.is_empty());
         let mut next = Job::clone(self.job);
@@ -566,44 +516,5 @@ impl<'a> Work<'a> {
         first.writes.append(&mut self.plan.writes);
         self.plan.writes = first.writes;
         Ok(())
-    }
-}
-
-fn parse_indexes(text: &str) -> BTreeSet<i32> {
-    let mut set = BTreeSet::new();
-    for part in text.split(',').filter(|p| !p.is_empty()) {
-        let (from, to) = part.split_once('-').unwrap_or((part, part));
-        if let (Ok(from), Ok(to)) = (from.parse::<i32>(), to.parse::<i32>()) {
-            set.extend(from..=to);
-        }
-    }
-    set
-}
-
-fn print_indexes(set: &BTreeSet<i32>) -> String {
-    let mut parts: Vec<(i32, i32)> = Vec::new();
-    for number in set {
-        match parts.last_mut() {
-            Some((_, to)) if *to + 1 == *number => *to = *number,
-            _ => parts.push((*number, *number)),
-        }
-    }
-    let text = |(from, to): &(i32, i32)| match to - from {
-        0 => from.to_string(),
-        1 => format!("{from},{to}"),
-        _ => format!("{from}-{to}"),
-    };
-    parts.iter().map(text).collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn indexes() {
-        for text in ["", "1", "1,2", "1-3", "0,2-5,7", "3,4,6-9"] {
-            assert_eq!(print_indexes(&parse_indexes(text)), text);
-        }
     }
 }

@@ -1,1 +1,0 @@
-//! The command people type: k3s-rs.

@@ -1,1 +1,0 @@
-//! k3s's configuration: one typed struct from files, flags and environment.

@@ -1,0 +1,23 @@
+//! Kubeconfigs.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+/// A kubeconfig with everything in it. `identity` is certificate and key, PEM.
+pub fn kubeconfig(server: &str, authority: &str, identity: (&str, &str)) -> String {
+    let data = |pem: &str| STANDARD.encode(pem);
+    yaml::to_string(&json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "default", "cluster": {
+            "server": server, "certificate-authority-data": data(authority),
+        }}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+        "current-context": "default",
+        "preferences": {},
+        "users": [{"name": "default", "user": {
+            "client-certificate-data": data(identity.0), "client-key-data": data(identity.1),
+        }}],
+    }))
+}

@@ -1,1 +1,0 @@
-//! Assigns pods to nodes.

@@ -1,3 +1,0 @@
-//! Assigns pods to nodes.
-
-fn main() {}

@@ -1,1 +1,0 @@
-//! Figures beside the Go originals, in one run.
