@@ -1,12 +1,7 @@
 //! The engine's core beside a model that keeps every revision whole: whatever is written, compacted and rebuilt, reads
 //! at every revision and the history agree.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::too_many_lines,
-    reason = "a failing test may panic"
-)]
+#![allow(clippy::unwrap_used, reason = "a test through and through")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

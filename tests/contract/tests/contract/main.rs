@@ -2,12 +2,7 @@
 //!
 //! Each check works under a prefix of its own, since real etcd is shared by all of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::too_many_lines,
-    reason = "a failing test may panic"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test through and through")]
 
 mod compaction;
 mod fixture;
