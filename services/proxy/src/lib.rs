@@ -1,4 +1,4 @@
-//! Services, load balancers and network policy as nftables.
+//! Services as nftables.
 //!
 //! Observe, plan, apply: caches of Services, EndpointSlices and this Node; [`plan::plan`] says what a Service asks of
 //! the node (pure); [`program::Program`] brings the differences into the kernel in atomic batches. The tables are a few

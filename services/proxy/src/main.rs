@@ -6,7 +6,7 @@ fn main() -> ExitCode {
     let about = daemon::About {
         name: "proxy",
         component: "Proxy",
-        description: "Services, load balancers and network policy as nftables.",
+        description: "Services as nftables.",
         workers: 0,
     };
     daemon::run(about, k3s_rs_proxy::run)
