@@ -31,7 +31,9 @@ rustPlatform.buildRustPackage {
     install -Dm644 -t $out/lib/sysusers.d units/sysusers.d/*
     install -Dm644 -t $out/lib/tmpfiles.d units/tmpfiles.d/*
     install -Dm644 -t $out/share/dbus-1/system.d units/dbus-1/system.d/*
-    substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/bin/ $out/bin/
+    mkdir -p $out/libexec/k3s-rs
+    mv $out/bin/k3s-rs-* $out/libexec/k3s-rs/
+    substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/libexec/ $out/libexec/
   '';
 
   meta = {

@@ -71,7 +71,7 @@ in
           restartTriggers = [ config.environment.etc."k3s-rs/${name}.json".source ];
           serviceConfig.ExecStart = [
             ""
-            "${lib.getExe' cfg.package "k3s-rs-${name}"} --config /etc/k3s-rs/${name}.json"
+            "${cfg.package}/libexec/k3s-rs/k3s-rs-${name} --config /etc/k3s-rs/${name}.json"
           ];
         }
       ) daemons

@@ -26,10 +26,10 @@ def upstream(cluster: Facts, _node: Node) -> list[Unit]:
 
 
 def ours(cluster: Facts, _node: Node) -> list[Unit]:
-    """k3s-rs-controller."""
+    """k3s-rs-controller. Its role (`k3s-rs-controller role`) is no bootstrap policy of upstream's: hence admin's identity."""
     config = "/etc/k3s-rs/controller.json"
     settings = {
-        "kubeconfig": cluster.kubeconfig("controller-manager"),
+        "kubeconfig": cluster.kubeconfig("admin"),
         "clusterSigningCertFile": f"{PKI}/ca.crt",
         "clusterSigningKeyFile": f"{PKI}/ca.key",
         "rootCAFile": f"{PKI}/ca.crt",
