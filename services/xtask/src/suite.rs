@@ -117,10 +117,14 @@ fn python(repository: &Repository, arguments: &str) -> Command {
     command
 }
 
-/// Scenarios that want an installation are given one, once there are units to install.
+/// Scenarios that want an installation (a line `# installation` says so) are given one.
 fn scenarios(repository: &Repository) -> Result<Command> {
     let mut words = vec!["scenarios".to_owned()];
-    if install::is_startable(repository) {
+    let wanted = std::fs::read_dir(repository.path("tests/scenarios"))?.any(|entry| {
+        let text = entry.and_then(|e| std::fs::read_to_string(e.path()));
+        text.is_ok_and(|text| text.lines().any(|line| line == "# installation")) // a folder is no scenario
+    });
+    if wanted && install::is_startable(repository) {
         let root = repository.image();
         install::install(repository, "dev", &root)?;
         words.push(format!("--root={}", root.display()));
