@@ -177,6 +177,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     for key in settings.ignored_keys() {
         tracing::warn!(key, "Ignored a setting this kubelet does not know");
     }
+    context.drain_within(DRAIN + LAST_WORDS);
     let kubelet = Kubelet::connect(settings).await?;
     std::fs::create_dir_all(kubelet.settings.root_dir.join("pods")).context("making the pods directory")?;
     std::fs::create_dir_all(&kubelet.settings.pod_logs_dir).context("making the log directory")?;
@@ -200,5 +201,14 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         Some(ended) = tasks.join_next() => ended.context("a part of the kubelet ended")?,
     }
     drop(servers);
+    // what has begun at the runtime ends well: a start that is cut short is a container that failed
+    kubelet.runtime.close().await;
+    if tokio::time::timeout(LAST_WORDS, kubelet.events.flush()).await.is_err() {
+        tracing::info!("Left events untold");
+    }
     Ok(())
 }
+
+/// Calls to the runtime under way get this long to end, and the events of them this long to be told.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(40);
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::gate::Gate;
 use crate::grpc::{Connection, Error, Stream};
 use crate::v1;
 
@@ -11,12 +12,31 @@ use crate::v1;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     connection: Arc<Connection>,
+    gate: Arc<Gate>,
 }
+
+/// Calls whose being cut short leaves something half made: these are waited for at the end.
+const HELD: &[&str] = &[
+    "RunPodSandbox",
+    "StopPodSandbox",
+    "RemovePodSandbox",
+    "CreateContainer",
+    "StartContainer",
+    "RemoveContainer",
+    "UpdateContainerResources",
+    "ReopenContainerLog",
+    "RemoveImage",
+];
 
 impl Runtime {
     /// A runtime at a socket path.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { connection: Arc::new(Connection::new(socket.into())) }
+        Self { connection: Arc::new(Connection::new(socket.into())), gate: Arc::new(Gate::new()) }
+    }
+
+    /// Lets calls that change something end and begins no more of them, for good: the daemon is about to end.
+    pub async fn close(&self) {
+        self.gate.close().await;
     }
 
     /// Changes of containers and sandboxes, from now on.
@@ -35,6 +55,7 @@ macro_rules! calls {
             $($(
                 #[doc = concat!("`", $service, ".", $rpc, "`.\n\n# Errors\nSee [`Error`].")]
                 pub async fn $name(&self, request: v1::$request) -> Result<v1::$response, Error> {
+                    let _pass = if HELD.contains(&$rpc) { Some(self.gate.enter().await) } else { None };
                     self.connection.call(concat!("/runtime.v1.", $service, "/", $rpc), request).await
                 }
             )*)*
