@@ -392,7 +392,7 @@ impl Worker {
             self.kubelet.cgroups.remove_pod(pod)?;
         }
         self.kubelet.workers.release(pod.uid());
-        self.handle.view.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.handle.set_ended();
         Ok(())
     }
 

@@ -12,4 +12,4 @@ mod runtime;
 pub mod v1;
 
 pub use grpc::{Code, Error, Stream};
-pub use runtime::Runtime;
+pub use runtime::{Count, Runtime};
