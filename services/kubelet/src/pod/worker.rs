@@ -36,6 +36,8 @@ pub struct Memory {
     pub restarts: Backoff,
     /// Pulls of images.
     pub pulls: Backoff,
+    /// Why the last pull of an image failed.
+    pub pull_errors: HashMap<String, String>,
     /// Probes.
     pub probes: Probes,
     /// Resizing.
@@ -100,6 +102,7 @@ impl Worker {
             waiting: Waiting::new(),
             restarts: Backoff::new(ten, restart),
             pulls: Backoff::new(ten, Duration::from_secs(300)),
+            pull_errors: HashMap::new(),
             probes: Probes::new(Arc::clone(&handle.wake)),
             resize: resize::State::default(),
             stopped: HashSet::new(),
@@ -197,7 +200,7 @@ impl Worker {
             let kubelet = Arc::clone(&self.kubelet);
             if observed.sandboxes.is_empty() {
                 if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
-                    kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, &verdict.message);
+                    kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, verdict.cause());
                     self.verdict = Some(*verdict);
                     return Step::Again;
                 }
