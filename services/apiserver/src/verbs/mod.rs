@@ -122,6 +122,7 @@ impl Call {
             now: self.now,
             user: &self.user.name,
             subresource: &self.info.subresource,
+            group: &self.endpoint.face.gvk.group,
             version: &self.endpoint.face.gvk.version,
         }
     }

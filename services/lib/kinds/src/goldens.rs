@@ -142,9 +142,10 @@ fn writes_are_upstreams() {
         let mut new = object(&case["object"]);
         let hooks = &resource(&all, &new).hooks;
         let version = new.api_version().rsplit('/').next().unwrap().to_owned();
+        let group = new.api_version().rsplit_once('/').map_or("", |(group, _)| group).to_owned();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let subresource = case["sub"].as_str().unwrap_or("");
-        let cx = crate::Context { now, user: "someone", subresource, version: &version };
+        let cx = crate::Context { now, user: "someone", subresource, group: &group, version: &version };
         hooks.default_versioned(&version, &mut new);
         let errors = if case["op"] == "create" {
             new.metadata_mut().insert("uid", "u1");

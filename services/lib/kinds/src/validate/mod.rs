@@ -5,6 +5,7 @@
 
 mod container;
 mod core;
+mod event;
 mod others;
 mod pod;
 mod volume;
@@ -14,6 +15,7 @@ use meta::{LabelSelector, content, field};
 use schema::{Map, Value};
 
 pub(crate) use self::core::*;
+pub(crate) use event::{event, event_update};
 pub(crate) use others::*;
 pub(crate) use pod::{pod, pod_update};
 pub(crate) use workload::*;
