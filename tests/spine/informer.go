@@ -84,7 +84,6 @@ func events(w watch.Interface, n int) {
 		case <-time.After(20 * time.Second):
 			fmt.Println("  nothing for 20 s")
 			return
-			return
 		}
 	}
 }
