@@ -5,6 +5,7 @@
 //	spine pages KUBECONFIG                pinned pages, expired tokens (the server compacts every few seconds)
 //	spine kinds KUBECONFIG                kinds with several faces
 //	spine shared KUBECONFIG KUBECONFIG    two servers on one store: no stale read, false conflict, double allocation
+//	spine fill KUBECONFIG                 objects that stay
 //	spine load …                          load for the benches, see load.go
 package main
 
@@ -26,7 +27,7 @@ import (
 var ctx = context.Background()
 
 func main() {
-	commands := map[string]func([]string){"informer": informers, "pages": pages, "kinds": kinds, "shared": shared, "load": load}
+	commands := map[string]func([]string){"informer": informers, "pages": pages, "kinds": kinds, "shared": shared, "load": load, "fill": fill}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fail("no such command")
 	}

@@ -26,7 +26,7 @@ from machines import paths
 from machines.parts import apiserver as part
 from machines.parts.base import Facts, Node
 from machines.pki import Pki
-from machines.shell import Failure, wait_until
+from machines.shell import Failure, run, wait_until
 
 SERVICES = "10.43.0.0/16"
 HERE = Path(__file__).resolve().parent
@@ -189,6 +189,10 @@ class Plane:
         self.wait_api(daemon)
         daemon.facts["ready"] = time.monotonic() - begin
         return daemon
+
+    def run(self, command: list[str]) -> str:
+        """A command that ends."""
+        return run(command)
 
     def tls(self) -> ssl.SSLContext:
         """The administrator's."""

@@ -28,8 +28,9 @@ pub struct Continue {
 
 /// Encodes a token; `start` is a full key below `prefix`.
 pub fn encode(start: &str, prefix: &str, revision: i64) -> String {
-    // the slash at the end of the prefix belongs to the rest
-    let start = start.strip_prefix(prefix.trim_end_matches('/')).unwrap_or(start).to_owned();
+    // the slash at the end of the prefix belongs to the rest, except where upstream's store writes a token itself
+    let prefix = if revision < 0 { prefix } else { prefix.trim_end_matches('/') };
+    let start = start.strip_prefix(prefix).unwrap_or(start).to_owned();
     let wire = Wire { v: "meta.k8s.io/v1".into(), rv: revision, start };
     let json = serde_json::to_vec(&wire).unwrap_or_default();
     URL_SAFE_NO_PAD.encode(json)
