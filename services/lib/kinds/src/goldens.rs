@@ -145,7 +145,17 @@ fn writes_are_upstreams() {
         let group = new.api_version().rsplit_once('/').map_or("", |(group, _)| group).to_owned();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let subresource = case["sub"].as_str().unwrap_or("");
-        let cx = crate::Context { now, user: "someone", subresource, group: &group, version: &version };
+        let extra = std::collections::BTreeMap::new();
+        let cx = crate::Context {
+            now,
+            user: "someone",
+            uid: "",
+            groups: &[],
+            extra: &extra,
+            subresource,
+            group: &group,
+            version: &version,
+        };
         hooks.default_versioned(&version, &mut new);
         let errors = if case["op"] == "create" {
             new.metadata_mut().insert("uid", "u1");
