@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use meta::{content, field};
 use schema::{Map, Object};
 
-use super::{Errors, child, immutable, problems};
+use super::{Errors, child, problems};
 use crate::Context;
 use crate::tree::{int, is_zero, list, map, maps, text};
 
@@ -240,6 +240,17 @@ pub(crate) fn ip_address(_: &Context<'_>, object: &Object) -> Errors {
 pub(crate) fn ip_address_update(_: &Context<'_>, object: &Object, old: &Object) -> Errors {
     let mut errors = Errors::new();
     let at = ["spec", "parentRef"];
-    immutable(&mut errors, "spec.parentRef", object.at(&at), old.at(&at));
+    if !crate::tree::same(object.at(&at), old.at(&at)) {
+        let part = |key: &str| field::quote(object.str_at(&["spec", "parentRef", key]));
+        // upstream prints its own struct here
+        let value = format!(
+            "{{\"Group\":{},\"Resource\":{},\"Namespace\":{},\"Name\":{}}}",
+            part("group"),
+            part("resource"),
+            part("namespace"),
+            part("name")
+        );
+        errors.push(field::Error::invalid("spec.parentRef", value, "field is immutable"));
+    }
     errors
 }
