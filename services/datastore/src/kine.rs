@@ -181,8 +181,7 @@ fn empty(source: &Connection, kine: &Connection, path: &Path) -> Result<Moved, K
         writing.prepare_cached(insert).and_then(|mut insert| insert.execute(values)).map_err(&failed)?;
         (last, keys) = (revision, keys + 1);
     }
-    let head: i64 =
-        source.query_row("SELECT revision FROM head", [], |row| row.get(0)).map_err(&failed)?;
+    let head: i64 = source.query_row("SELECT revision FROM head", [], |row| row.get(0)).map_err(&failed)?;
     let compacted = last.max(head);
     // kine fills a revision without a change like this: the next write comes after it
     let gap = "INSERT INTO kine VALUES (?, ?, 0, 1, 0, 0, 0, NULL, NULL)";

@@ -157,7 +157,11 @@ pub fn parse_revision(text: &str) -> Result<Option<i64>> {
         return Ok(None);
     }
     let number = text.parse::<i64>().ok().filter(|n| *n >= 0);
-    let why = || format!("resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax");
+    let why = || {
+        format!(
+            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        )
+    };
     number.map(Some).ok_or_else(|| errors::unclassified(why()))
 }
 

@@ -129,9 +129,8 @@ impl Store {
             return self.list_on(query, options, &prefix).await;
         }
         let parsed = parse_revision(&options.resource_version);
-        let revision = parsed.map_err(|e| {
-            errors::bad_request(format!("invalid resource version: {}", e.status().message))
-        })?;
+        let revision = parsed
+            .map_err(|e| errors::bad_request(format!("invalid resource version: {}", e.status().message)))?;
         let exact = match (revision, options.version_match) {
             (None | Some(0), _) => None,
             (Some(r), Match::Exact) => Some(r),

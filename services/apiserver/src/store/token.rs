@@ -38,7 +38,8 @@ pub fn encode(start: &str, prefix: &str, revision: i64) -> String {
 
 /// Decodes a token for a list below `prefix`.
 pub fn decode(token: &str, prefix: &str) -> Result<Continue> {
-    let invalid = |why: &str| errors::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+    let invalid =
+        |why: &str| errors::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
     let trimmed = token.trim_end_matches('=');
     let bytes = URL_SAFE_NO_PAD
         .decode(trimmed)

@@ -12,8 +12,8 @@ mod snapshot;
 mod wal;
 
 pub use log::SqliteLog;
-pub(crate) use open::{connect, lock};
 pub use open::{OpenError, open, opener};
+pub(crate) use open::{connect, lock};
 pub use snapshot::restore;
 pub(crate) use snapshot::{discard, publish};
 

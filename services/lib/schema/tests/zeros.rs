@@ -77,7 +77,8 @@ fn zero_values_are_written_as_go_writes_them() {
         let (version, kind) = case.kind.split_once(' ').unwrap();
         let version = GroupVersion::parse(version).unwrap();
         // kinds of versions that are no longer served have no schema
-        let Some(schema) = Schema::builtin(&GroupVersionKind::new(version.group, version.version, kind)) else {
+        let Some(schema) = Schema::builtin(&GroupVersionKind::new(version.group, version.version, kind))
+        else {
             continue;
         };
         checked += 1;

@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use etcd::Kv;
-use k3s_rs_test_contract::{
-    Ledger, creates, fan_out, process_usage, ranges, verify, write_until_lost,
-};
+use k3s_rs_test_contract::{Ledger, creates, fan_out, process_usage, ranges, verify, write_until_lost};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {

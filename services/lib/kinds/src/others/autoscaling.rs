@@ -132,7 +132,11 @@ const RULE: [(&str, &str); 4] = [
 const POLICY: [(&str, &str); 3] = [("Type", "type"), ("Value", "value"), ("PeriodSeconds", "periodSeconds")];
 
 /// Every name with what stands under the other; null where nothing does.
-fn noted<const N: usize>(owner: Option<&Map>, names: [(&'static str, &str); N], inner: fn(&Value) -> Value) -> Value {
+fn noted<const N: usize>(
+    owner: Option<&Map>,
+    names: [(&'static str, &str); N],
+    inner: fn(&Value) -> Value,
+) -> Value {
     let Some(owner) = owner else { return Value::Null };
     let part = |key: &str| owner.get(key).map_or(Value::Null, inner);
     names.into_iter().map(|(name, key)| (name, part(key))).collect::<Map>().into()
