@@ -5,10 +5,12 @@ Comments at the head of a file say what it needs:
     # machines: server agent      (default: machine)
     # backend: qemu               (default: nspawn)
     # needs: installation         machines with an installation of ours, as `xtask install --destdir` makes it
+    # parts: all=upstream,kubelet=ours   a cluster of these parts, its nodes ready; K3S_RS_BIN names the folder of our programs
     # slow                        only run when asked for
 """
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -37,6 +39,7 @@ class Scenario:
         self.machines = words.get("machines", "machine").split()
         self.backend = words.get("backend", "nspawn").strip()
         self.needs = words.get("needs", "").split()
+        self.parts = words.get("parts", "").strip()
         self.slow = "slow" in head
 
     @property
@@ -58,7 +61,7 @@ def subtest(name: str) -> Iterator[None]:
     print(f"{time.monotonic() - begin:.1f} s", flush=True)
 
 
-def play(scenario: Scenario, machines: dict[str, Machine]) -> None:
+def play(scenario: Scenario, cluster: Cluster, machines: dict[str, Machine]) -> None:
     """Runs the file with everything a nixos-test script finds."""
 
     def start_all() -> None:
@@ -67,16 +70,19 @@ def play(scenario: Scenario, machines: dict[str, Machine]) -> None:
 
     names: dict[str, Any] = {**machines, "machines": list(machines.values()), "start_all": start_all, "subtest": subtest}
     names["t"] = unittest.TestCase()
+    if scenario.parts:
+        names |= {"cluster": cluster, "kubectl": cluster.kubectl}
     exec(compile(scenario.path.read_text(), str(scenario.path), "exec"), names)  # noqa: S102
 
 
 def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     """Makes the machines, plays, removes them, whatever happens."""
     layers = [root, product.upstream()] if root and "installation" in scenario.needs else []
-    cluster = Cluster.create(scenario.cluster, parts.parse("all=none"), machines=scenario.machines, layers=layers)
+    chosen = parts.parse(scenario.parts or "all=none")
+    cluster = Cluster.create(scenario.cluster, chosen, machines=scenario.machines, layers=layers, binaries=programs())
     try:
         machines = make(cluster, scenario)
-        play(scenario, machines)
+        play(scenario, cluster, machines)
     except BaseException:
         if keep:
             cluster.hand_over()
@@ -86,6 +92,12 @@ def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     cluster.down()
 
 
+def programs() -> Path | None:
+    """The folder of our programs, for scenarios that bring up a cluster with some of them."""
+    folder = os.environ.get("K3S_RS_BIN")
+    return Path(folder) if folder else None
+
+
 def make(cluster: Cluster, scenario: Scenario) -> dict[str, Machine]:
     """The machines; nspawn ones are booted, QEMU ones start when the scenario says so."""
     if scenario.backend == "qemu":
@@ -93,6 +105,12 @@ def make(cluster: Cluster, scenario: Scenario) -> dict[str, Machine]:
         network.up([])
         at = [(node, network.switch, node.address, network.gateway, f"port{node.index}") for node in cluster.nodes]
         return {node.name: QemuMachine(node.name, cluster.folder / node.name, *rest) for node, *rest in at}
+    if scenario.parts:
+        sys.path.insert(0, str(paths.CONFORMANCE))
+        import images  # noqa: PLC0415
+
+        cluster.up(images.ensure("conformance"), "nodes")
+        return dict(cluster.machines)
     (cluster.folder / "share").mkdir(exist_ok=True)
     cluster.boot_all()
     return dict(cluster.machines)
@@ -130,4 +148,6 @@ def why_not(scenario: Scenario, root: Path | None, slow: bool) -> str:
         return "slow"
     if "installation" in scenario.needs and root is None:
         return "needs an installation (--root, from `xtask install --destdir`)"
+    if scenario.parts and programs() is None and "ours" in scenario.parts:
+        return "needs our programs (K3S_RS_BIN)"
     return QemuMachine.missing() if scenario.backend == "qemu" else ""
