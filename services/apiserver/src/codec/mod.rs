@@ -21,6 +21,9 @@ pub enum DecodeError {
     /// They are malformed, or a value has the wrong type.
     #[error("{0}")]
     Malformed(String),
+    /// It is JSON, and a value in it is not what its field holds.
+    #[error("{0}")]
+    Shape(String),
     /// Nobody knows the kind.
     #[error("no kind {0:?} is registered")]
     Unknown(String),
@@ -96,7 +99,10 @@ impl Type {
         &self,
         decoded: Result<schema::json::Decoded, schema::json::DecodeError>,
     ) -> Result<Decoded, DecodeError> {
-        let decoded = decoded.map_err(DecodeError::new)?;
+        let decoded = decoded.map_err(|error| match error {
+            schema::json::DecodeError::Syntax(text) => DecodeError::Malformed(text),
+            other => DecodeError::Shape(other.to_string()),
+        })?;
         let problems = decoded.problems.iter().map(ToString::to_string).collect();
         Ok(Decoded { object: Object::new(decoded.root), problems })
     }

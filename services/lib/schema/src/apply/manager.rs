@@ -159,9 +159,10 @@ pub fn apply(
         entries.push(entry(&before, false, set));
     }
     let merged = merge(schema, &live_bare, applied);
-    let mut own = entry(request, true, strip(&owned(schema, applied), request.resets));
+    let said = owned(schema, applied);
+    let mut own = entry(request, true, strip(&said, request.resets));
     let last = entries.iter().position(|e| e.same(&own)).map(|at| entries.remove(at));
-    let pruned = prune(schema, merged, last.as_ref(), &entries, &own.set);
+    let pruned = prune(schema, merged, last.as_ref(), &entries, &said);
     let found = filter(&compare(schema, &live_bare, &pruned), request.resets);
     let changed = found.modified.clone().union(&found.added);
     let mut conflicts = Vec::new();

@@ -1,0 +1,72 @@
+"""`python3 -m parity` (from tests/): compares ours with the real kube-apiserver; see README.md."""
+
+import argparse
+import fnmatch
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import corpus, report
+from .compare import differences
+from .server import Server
+
+CLUSTER = Path(__file__).resolve().parents[1] / "machines/cluster"
+NOTHING_ELSE = "all=none,datastore={0},apiserver={0}"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="parity", description="Compares our API server's answers with kube-apiserver's.")
+    parser.add_argument("--bin", help="folder with k3s-rs-datastore and k3s-rs-apiserver")
+    parser.add_argument("--only", default="*", help="cases to run, a shell pattern: 'kind/pods'")
+    parser.add_argument("--real", action="store_true", help="compare the real server with another of its kind: judges the comparison itself")
+    parser.add_argument("--keep", action="store_true", help="leave the two clusters up, and use those that are")
+    parser.add_argument("--write", action="store_true", help="write differences.txt; without it a difference not listed there fails the run")
+    parser.add_argument("--show", action="store_true", help="print every difference, also those listed")
+    return parser.parse_args()
+
+
+def up(name: str, choice: str, folder: str | None) -> Server:
+    """The server of a cluster, brought up if need be."""
+    listed = subprocess.run([CLUSTER, "list"], check=True, capture_output=True, text=True).stdout
+    if name not in listed.split():
+        command = [CLUSTER, "up", "--name", name, "--nodes", "1", "--parts", NOTHING_ELSE.format(choice), "--until", "api"]
+        subprocess.run([*command, *(["--bin", folder] if folder else [])], check=True, stdout=sys.stderr)
+    return Server(name)
+
+
+def main() -> int:
+    given = arguments()
+    cases = [case for case in corpus.all_cases() if fnmatch.fnmatch(case.name, given.only)]
+    names = ["parityreal", "paritytwin" if given.real else "parityours"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        real = up(names[0], "upstream", None)
+        ours = up(names[1], "upstream" if given.real else "ours", None if given.real else given.bin)
+        begin = time.monotonic()
+        found = compare(real, ours, cases)
+        seconds = time.monotonic() - begin
+    finally:
+        if not given.keep:
+            subprocess.run([CLUSTER, "down", *names], check=False, stdout=sys.stderr)
+    print(report.matrix(cases))
+    print(f"{sum(len(case.steps) for case in cases)} steps in {len(cases)} cases, {seconds:.0f} s")
+    return report.judge(found, whole=given.only == "*", listed=not given.real, write=given.write, show=given.show)
+
+
+def compare(real: Server, ours: Server, cases: list[corpus.Case]) -> list[report.Difference]:
+    """All differences, in the order of the cases; both servers get the same steps at the same time."""
+    def one(case: corpus.Case) -> list[report.Difference]:
+        with ThreadPoolExecutor(2) as pair:
+            answers = [pair.submit(server.run, case) for server in (real, ours)]
+            steps = zip(case.steps, answers[0].result(), answers[1].result(), strict=True)
+        return [report.Difference(f"{case.name}: {step.title}", *found) for step, left, right in steps for found in differences(left, right)]
+
+    with ThreadPoolExecutor(int(os.environ.get("PARITY_CASES", "6"))) as pool:
+        return [difference for found in pool.map(one, cases) for difference in found]
+
+
+sys.exit(main())

@@ -1,0 +1,99 @@
+"""A server under comparison: a one-machine cluster with a store and an API server, and nothing that changes objects."""
+
+import http.client
+import json
+import re
+import ssl
+
+from machines import state
+from machines.cluster import Cluster
+
+from .corpus import Case
+from .normal import Normaliser
+
+VARIABLE = re.compile(r"\{\{([\w.\-\[\]]+)\}\}")
+TIMEOUT = 30
+
+
+class Server:
+    """A cluster's API server, as its administrator sees it."""
+
+    def __init__(self, name: str):
+        self.name = name
+        cluster = Cluster(name)
+        self.address = cluster.nodes[0].address
+        self.port = cluster.port
+        pki = state.folder(name) / "share/pki"
+        self.tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
+        self.tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+
+    def run(self, case: Case) -> list[dict]:
+        """The normalised answers of a case's steps, over a connection of its own."""
+        session = Session(self)
+        session.prepare(case.namespace)
+        known: dict[str, object] = {"ns": case.namespace}
+        normaliser = Normaliser(self.address)
+        answers = []
+        for step in case.steps:
+            path, body = fill(step.path, known), fill(step.body, known)
+            headers = {name: fill(text, known) for name, text in step.headers.items()}
+            status, got, data = session.request(step.method, path, headers, body)
+            if step.name:
+                known[step.name] = parsed(data)
+            normaliser.sent = f"{step.path} {step.body}"
+            answers.append(normaliser.answer(status, got, data))
+        return answers
+
+
+class Session:
+    """One kept connection."""
+
+    def __init__(self, server: Server):
+        self.server = server
+        self.link: http.client.HTTPSConnection | None = None
+
+    def request(self, method: str, path: str, headers: dict[str, str], body: str) -> tuple[int, dict[str, str], bytes]:
+        """One request; the connection is opened anew when the server has closed it. Status 0 is no answer."""
+        for last in (False, True):
+            if self.link is None:
+                self.link = http.client.HTTPSConnection("127.0.0.1", self.server.port, context=self.server.tls, timeout=TIMEOUT)
+            try:
+                self.link.request(method, path, body=body.encode() if body else None, headers={"User-Agent": "parity"} | headers)
+                answer = self.link.getresponse()
+                names = {name.title(): ", ".join(answer.headers.get_all(name)) for name in answer.headers}
+                return answer.status, names, answer.read()
+            except (http.client.HTTPException, OSError) as error:
+                self.link.close()
+                self.link = None
+                if last or isinstance(error, TimeoutError):
+                    return 0, {}, repr(error).encode()
+        raise AssertionError("both attempts return")
+
+    def prepare(self, namespace: str) -> None:
+        """The namespace of a case, with the account pods need."""
+        for path, value in (
+            ("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            (f"/api/v1/namespaces/{namespace}/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}),
+        ):
+            status, _, body = self.request("POST", path, {"Content-Type": "application/json"}, json.dumps(value))
+            if status not in (201, 409):
+                raise RuntimeError(f"{self.server.name} did not make {path}: {status} {body.decode()[:300]}")
+
+
+def parsed(data: bytes) -> object:
+    """An answer for later steps; one that is no JSON has no fields."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return {}
+
+
+def fill(text: str, known: dict[str, object]) -> str:
+    """Puts earlier answers in; what is not there stays empty."""
+    def found(match: re.Match) -> str:
+        value: object = known
+        for key in match[1].split("."):
+            value = value.get(key, "") if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else ""
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return VARIABLE.sub(found, text)
