@@ -26,6 +26,7 @@ mod replicas;
 mod role;
 mod roles;
 mod settings;
+mod signer;
 mod statefulset;
 mod table;
 
@@ -56,6 +57,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    signer::serve(&settings, &mut context).await?;
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {

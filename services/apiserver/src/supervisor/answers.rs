@@ -81,7 +81,7 @@ pub(super) async fn certificate(socket: &Path, profile: Profile, request: Reques
     };
     let chain = signer::ask(socket, profile, &public).await.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "A node's certificate was not signed");
-        errors::unavailable(&error.to_string())
+        errors::unavailable(error.to_string())
     })?;
     Ok(plain(format!("{chain}{key}")))
 }

@@ -108,7 +108,7 @@ impl Supervisor {
         }
         let slots = if matches!(*request.method(), Method::GET | Method::HEAD) { &self.reads } else { &self.writes };
         // agents retry, each after another wait
-        let _slot = slots.try_acquire().map_err(|_| errors::too_many("too many requests of agents at once", 1))?;
+        let _slot = slots.try_acquire().map_err(|_| errors::too_many_requests("too many requests of agents at once", 1))?;
         self.agents(server, &path, &user, request).await
     }
 

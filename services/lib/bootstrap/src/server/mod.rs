@@ -3,6 +3,7 @@
 mod accounts;
 mod certificates;
 mod kubeconfigs;
+mod listen;
 mod objects;
 mod settings;
 
@@ -57,6 +58,7 @@ pub(crate) fn run(
     kubeconfigs::run(&step)?;
     let cluster = Cluster::of_server(server, api);
     settings::run(&step, &cluster, report)?;
+    listen::run(&step)?;
     if let Some(node) = node {
         certificates::of_node(&authorities, node, places)?;
     }
