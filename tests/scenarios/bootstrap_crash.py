@@ -35,7 +35,7 @@ with subtest("a cluster of two"):
     server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent node/server --timeout=1s", timeout=120)
 
 with subtest("a TCP stream through a Service, and writes without end"):
-    server.succeed(f"{KUBECTL} create deployment echo --image=busybox --replicas=2 -- sh -c 'nc -lk -p 8080 -e cat'")
+    server.succeed(f"{KUBECTL} create deployment echo --image=rancher/mirrored-library-busybox:1.37.0 --replicas=2 -- sh -c 'nc -ll -p 8080 -e cat'")
     server.succeed(f"{KUBECTL} rollout status deployment echo --timeout=120s", timeout=130)
     server.succeed(f"{KUBECTL} expose deployment echo --port=80 --target-port=8080")
     service = server.succeed(f"{KUBECTL} get service echo -o jsonpath='{{.spec.clusterIP}}'").strip()
@@ -62,7 +62,7 @@ with subtest("the bus is stopped and comes back"):
     for name in CONTROL + NODE:
         server.require_unit_state(f"k3s-rs-{name}.service")
     stream_goes_on()
-    server.succeed(f"{KUBECTL} create deployment late --image=busybox -- sleep infinity")
+    server.succeed(f"{KUBECTL} create deployment late --image=rancher/mirrored-library-busybox:1.37.0 -- sleep infinity")
     server.succeed(f"{KUBECTL} rollout status deployment late --timeout=60s", timeout=70)
     server.succeed("systemctl start dbus.socket dbus.service")
 

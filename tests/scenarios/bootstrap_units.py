@@ -27,7 +27,7 @@ with subtest("they work under it"):
         server.wait_for_unit(f"k3s-rs-{name}.service", timeout=120)
     server.wait_until_succeeds(f"{KUBECTL} get --raw /readyz", timeout=60)
     server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node --all --timeout=1s", timeout=120)
-    server.succeed(f"{KUBECTL} create deployment web --image=busybox --replicas=2 -- sleep infinity")
+    server.succeed(f"{KUBECTL} create deployment web --image=rancher/mirrored-library-busybox:1.37.0 --replicas=2 -- sleep infinity")
     server.succeed(f"{KUBECTL} rollout status deployment web --timeout=120s", timeout=130)
 
 with subtest("each daemon's credentials are its own"):

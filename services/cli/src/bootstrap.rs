@@ -97,7 +97,8 @@ pub(crate) fn role_of_machine() -> Result<Role> {
     let output = Command::new("systemctl").args(["show", properties, "k3s-rs-server.target"]).output();
     let output = output.context("asking systemd for k3s-rs-server.target")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let value = |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
+    let value =
+        |name: &str| text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
     let server = value("ActiveState") == "active"
         || !matches!(value("Job"), "" | "0")
         || matches!(value("UnitFileState"), "enabled" | "enabled-runtime");
@@ -107,7 +108,8 @@ pub(crate) fn role_of_machine() -> Result<Role> {
 /// `../libexec/k3s-rs`, seen from this program.
 fn libexec() -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program")?;
-    let prefix = own.parent().and_then(std::path::Path::parent).context("this program is in no bin folder")?;
+    let prefix =
+        own.parent().and_then(std::path::Path::parent).context("this program is in no bin folder")?;
     Ok(prefix.join("libexec/k3s-rs"))
 }
 
@@ -115,7 +117,11 @@ fn libexec() -> Result<PathBuf> {
 fn logs() {
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
-    let format = tracing_subscriber::fmt::layer().without_time().with_target(false).with_ansi(false).with_writer(std::io::stderr);
+    let format = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
     let level = tracing_subscriber::filter::LevelFilter::INFO;
     tracing_subscriber::registry().with(format).with(level).init();
 }

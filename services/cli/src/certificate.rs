@@ -49,7 +49,8 @@ fn rows() -> Result<Vec<Row>> {
             if !name.ends_with(".crt") || name.ends_with(".nochain.crt") {
                 continue;
             }
-            let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+            let text =
+                std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
             let facts = pki::facts(&text).with_context(|| format!("{} is no certificate", file.display()))?;
             rows.push(Row { file, facts });
         }
@@ -64,7 +65,13 @@ fn check(output: &str) -> Result<ExitCode> {
     let mut values = Vec::new();
     for Row { file, facts } in rows()? {
         let days = (facts.not_after.as_second() - now) / 86_400;
-        let status = if days < 0 { "EXPIRED" } else if days < WARN_DAYS { "WARNING" } else { "OK" };
+        let status = if days < 0 {
+            "EXPIRED"
+        } else if days < WARN_DAYS {
+            "WARNING"
+        } else {
+            "OK"
+        };
         let usages = if facts.usages.is_empty() { "CertSign".to_owned() } else { facts.usages.join(",") };
         values.push(serde_json::json!({
             "file": file, "subject": facts.subject, "usages": usages,
@@ -81,7 +88,11 @@ fn check(output: &str) -> Result<ExitCode> {
         let file = text("file").replace(DATA, "");
         println!(
             "{file:<62} {:<44} {:<22} {:<20} {:<10} {}",
-            text("subject"), text("usages"), text("expires"), text("residual"), text("status")
+            text("subject"),
+            text("usages"),
+            text("expires"),
+            text("residual"),
+            text("status")
         );
     }
     Ok(ExitCode::SUCCESS)

@@ -72,7 +72,8 @@ fn has_controller(name: &str) -> bool {
 fn has_module(name: &str) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default(); // then only what is loaded
     let listed = |file: &str| {
-        let text = std::fs::read_to_string(format!("/lib/modules/{}/{file}", release.trim())).unwrap_or_default();
+        let text =
+            std::fs::read_to_string(format!("/lib/modules/{}/{file}", release.trim())).unwrap_or_default();
         text.lines().any(|l| l.split(':').next().is_some_and(|l| l.contains(&format!("/{name}.ko"))))
     };
     Path::new("/sys/module").join(name).exists() || listed("modules.builtin") || listed("modules.dep")

@@ -62,7 +62,8 @@ pub(crate) fn token(command: &Token) -> Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let text = runtime.block_on(async {
-        let client = Client::from_kubeconfig(Path::new(ADMIN), "k3s-rs").context("this is a command for servers, as root")?;
+        let client = Client::from_kubeconfig(Path::new(ADMIN), "k3s-rs")
+            .context("this is a command for servers, as root")?;
         match command {
             Token::Create { token, description, groups, ttl, usages } => {
                 create(&client, token.clone(), description, groups, ttl, usages).await
@@ -77,7 +78,13 @@ pub(crate) fn token(command: &Token) -> Result<ExitCode> {
 }
 
 fn secrets() -> Resource {
-    Resource { group: "".into(), version: "v1".into(), plural: "secrets".into(), kind: "Secret".into(), namespaced: true }
+    Resource {
+        group: "".into(),
+        version: "v1".into(),
+        plural: "secrets".into(),
+        kind: "Secret".into(),
+        namespaced: true,
+    }
 }
 
 /// Six and sixteen of `[a-z0-9]`: hexadecimal digits are such.
@@ -101,10 +108,14 @@ async fn create(
 ) -> Result<String> {
     let token = token.map_or_else(random, Ok)?;
     let Some((id, secret)) = take_apart(&token) else {
-        bail!("the bootstrap token {token:?} was not of the form \"\\\\A([a-z0-9]{{6}})\\\\.([a-z0-9]{{16}})\\\\z\"");
+        bail!(
+            "the bootstrap token {token:?} was not of the form \"\\\\A([a-z0-9]{{6}})\\\\.([a-z0-9]{{16}})\\\\z\""
+        );
     };
     if let Some(group) = groups.iter().find(|g| !g.starts_with("system:bootstrappers:")) {
-        bail!("bootstrap group {group:?} is invalid (must match \\Asystem:bootstrappers:[a-z0-9:-]{{0,255}}[a-z0-9]\\z)");
+        bail!(
+            "bootstrap group {group:?} is invalid (must match \\Asystem:bootstrappers:[a-z0-9:-]{{0,255}}[a-z0-9]\\z)"
+        );
     }
     let mut data = json!({"token-id": id, "token-secret": secret, "auth-extra-groups": groups.join(",")});
     if !description.is_empty() {
@@ -114,7 +125,11 @@ async fn create(
         ensure!(usage == "signing" || usage == "authentication", "invalid bootstrap token usage: {usage}");
         data[format!("usage-bootstrap-{usage}")] = "true".into();
     }
-    let life: SignedDuration = if ttl == "0" { SignedDuration::ZERO } else { ttl.parse().with_context(|| format!("--ttl {ttl}"))? };
+    let life: SignedDuration = if ttl == "0" {
+        SignedDuration::ZERO
+    } else {
+        ttl.parse().with_context(|| format!("--ttl {ttl}"))?
+    };
     if !life.is_zero() {
         let end = Timestamp::from_second(Timestamp::now().as_second() + life.as_secs())?;
         data["expiration"] = end.to_string().into();
@@ -134,14 +149,21 @@ async fn delete(client: &Client, tokens: &[String]) -> Result<String> {
     for token in tokens {
         let bare = token.split_once("::").map_or(token.as_str(), |(_, t)| t);
         let id = take_apart(bare).map_or(bare, |(id, _)| id);
-        client.delete(&secrets(), &Key::new(NAMESPACE, format!("{PREFIX}{id}")), &client::DeleteOptions::default()).await?;
+        client
+            .delete(
+                &secrets(),
+                &Key::new(NAMESPACE, format!("{PREFIX}{id}")),
+                &client::DeleteOptions::default(),
+            )
+            .await?;
         lines.push(format!("bootstrap token {id:?} deleted"));
     }
     Ok(lines.join("\n"))
 }
 
 async fn list(client: &Client, output: &str) -> Result<String> {
-    let params = ListParams { field_selector: "type=bootstrap.kubernetes.io/token".into(), ..ListParams::default() };
+    let params =
+        ListParams { field_selector: "type=bootstrap.kubernetes.io/token".into(), ..ListParams::default() };
     let found: client::List<Value> = client.list(&secrets(), NAMESPACE, &params).await?;
     let mut rows = Vec::new();
     for secret in &found.items {
@@ -151,7 +173,10 @@ async fn list(client: &Client, output: &str) -> Result<String> {
             let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default(); // the server encodes it
             String::from_utf8_lossy(&bytes).into_owned()
         };
-        let usages: Vec<&str> = ["signing", "authentication"].into_iter().filter(|u| field(&format!("usage-bootstrap-{u}")) == "true").collect();
+        let usages: Vec<&str> = ["signing", "authentication"]
+            .into_iter()
+            .filter(|u| field(&format!("usage-bootstrap-{u}")) == "true")
+            .collect();
         rows.push(json!({
             "token": format!("{}.{}", field("token-id"), field("token-secret")),
             "expires": field("expiration"), "usages": usages, "description": field("description"), "groups": field("auth-extra-groups"),
@@ -160,11 +185,22 @@ async fn list(client: &Client, output: &str) -> Result<String> {
     if output == "json" {
         return Ok(serde_json::to_string_pretty(&rows)?);
     }
-    let mut lines = vec![format!("{:<24} {:<28} {:<24} {:<20} EXTRA GROUPS", "TOKEN", "EXPIRES", "USAGES", "DESCRIPTION")];
+    let mut lines = vec![format!(
+        "{:<24} {:<28} {:<24} {:<20} EXTRA GROUPS",
+        "TOKEN", "EXPIRES", "USAGES", "DESCRIPTION"
+    )];
     for row in rows {
         let text = |key: &str| row[key].as_str().filter(|t| !t.is_empty()).unwrap_or("<none>").to_owned();
-        let usages: Vec<&str> = row["usages"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        lines.push(format!("{:<24} {:<28} {:<24} {:<20} {}", text("token"), text("expires"), usages.join(","), text("description"), text("groups")));
+        let usages: Vec<&str> =
+            row["usages"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        lines.push(format!(
+            "{:<24} {:<28} {:<24} {:<20} {}",
+            text("token"),
+            text("expires"),
+            usages.join(","),
+            text("description"),
+            text("groups")
+        ));
     }
     Ok(lines.join("\n"))
 }

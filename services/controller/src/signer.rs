@@ -13,7 +13,9 @@ pub(crate) async fn serve(settings: &Settings, context: &mut daemon::Context) ->
     let signer = Arc::new(Signer::load(&own.folder).context("nodeSigner")?);
     let socket = own.socket.clone();
     for listener in context.listeners("signer", async || web::Listener::unix(&socket)).await? {
-        let web::Listener::Unix(listener) = listener else { anyhow::bail!("nodeSigner: the socket handed over is none of unix") };
+        let web::Listener::Unix(listener) = listener else {
+            anyhow::bail!("nodeSigner: the socket handed over is none of unix")
+        };
         let (signer, mut stop) = (signer.clone(), context.shutdown.clone());
         tokio::spawn(async move {
             loop {
@@ -28,7 +30,10 @@ pub(crate) async fn serve(settings: &Settings, context: &mut daemon::Context) ->
                     }
                     Err(error) => {
                         // out of descriptors, mostly: wait for some to be closed instead of spinning
-                        tracing::warn!(error = &error as &dyn std::error::Error, "Accepting a request to sign");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "Accepting a request to sign"
+                        );
                         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     }
                 }

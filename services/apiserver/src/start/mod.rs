@@ -95,7 +95,7 @@ impl<F: FnMut(&mut Object) + Send> Source for Edit<F> {
 }
 
 /// Changes an object that is there; nothing is written when nothing differs.
-async fn edit(
+pub(crate) async fn edit(
     server: &Arc<Server>,
     (group, plural): (&str, &str),
     (namespace, name): (&str, &str),

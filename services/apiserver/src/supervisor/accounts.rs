@@ -36,22 +36,36 @@ pub(super) fn forbidden() -> Error {
 impl Accounts {
     pub(super) fn new(settings: &Settings) -> anyhow::Result<Self> {
         let file = settings.passwd_file.clone();
-        let passwords = Reloading::new(vec![file.clone()], move || std::fs::read_to_string(&file).map(|t| parse(&t)))?;
+        let passwords =
+            Reloading::new(vec![file.clone()], move || std::fs::read_to_string(&file).map(|t| parse(&t)))?;
         Ok(Self { passwords, nodes: ClientCa::from_file(&settings.client_ca_file)? })
     }
 
     /// Finds out; a certificate that counts no more is as none, so that a token may be shown beside it.
-    pub(super) async fn authenticate(&self, server: &Server, headers: &HeaderMap, peer: &Peer) -> Result<Option<User>> {
+    pub(super) async fn authenticate(
+        &self,
+        server: &Server,
+        headers: &HeaderMap,
+        peer: &Peer,
+    ) -> Result<Option<User>> {
         if !peer.certificates.is_empty()
             && let Ok(identity) = self.nodes.verify(&peer.certificates)
             && identity.organizations.iter().any(|o| o == "system:nodes")
         {
-            return Ok(Some(User { name: identity.common_name, groups: identity.organizations, ..User::default() }));
+            return Ok(Some(User {
+                name: identity.common_name,
+                groups: identity.organizations,
+                ..User::default()
+            }));
         }
-        let Some(value) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else { return Ok(None) };
+        let Some(value) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else {
+            return Ok(None);
+        };
         match value.split_once(' ') {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => Ok(self.basic(rest.trim())),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => bootstrap(server, rest.trim()).await,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => {
+                bootstrap(server, rest.trim()).await
+            }
             _ => Ok(None),
         }
     }
@@ -60,7 +74,9 @@ impl Accounts {
         let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?; // not what Basic is
         let (user, password) = decoded.split_once(':')?;
         let accounts = self.passwords.current();
-        let same = |a: &Account| a.user == user && auth::bootstrap_token::same(a.password.as_bytes(), password.as_bytes());
+        let same = |a: &Account| {
+            a.user == user && auth::bootstrap_token::same(a.password.as_bytes(), password.as_bytes())
+        };
         let account = accounts.iter().find(|a| same(a))?;
         Some(User { name: user.to_owned(), groups: account.groups.clone(), ..User::default() })
     }
@@ -69,11 +85,13 @@ impl Accounts {
 /// A token of a Secret `bootstrap-token-<id>`.
 async fn bootstrap(server: &Server, token: &str) -> Result<Option<User>> {
     let Some((id, secret)) = auth::bootstrap_token::parse(token) else { return Ok(None) };
-    let Some(object) = server.read("", "secrets", "kube-system", &format!("bootstrap-token-{id}")).await? else {
+    let Some(object) = server.read("", "secrets", "kube-system", &format!("bootstrap-token-{id}")).await?
+    else {
         return Ok(None);
     };
     let endpoint = server.endpoint("", "secrets")?;
-    let object: serde_json::Value = serde_json::from_slice(&endpoint.schema.encode_json(&object)).map_err(errors::internal)?;
+    let object: serde_json::Value =
+        serde_json::from_slice(&endpoint.schema.encode_json(&object)).map_err(errors::internal)?;
     let text = |value: &serde_json::Value| {
         let bytes = STANDARD.decode(value.as_str()?).ok()?; // the API server encoded it
         String::from_utf8(bytes).ok()
@@ -92,7 +110,11 @@ fn parse(text: &str) -> Vec<Account> {
         let fields: Vec<&str> = line.trim().split(',').collect();
         let (password, user) = (fields.first()?, fields.get(1)?);
         let groups = fields.iter().skip(3).map(|g| g.trim_matches('"').to_owned()).collect();
-        (!password.is_empty()).then(|| Account { user: (*user).to_owned(), password: (*password).to_owned(), groups })
+        (!password.is_empty()).then(|| Account {
+            user: (*user).to_owned(),
+            password: (*password).to_owned(),
+            groups,
+        })
     };
     text.lines().filter_map(account).collect()
 }

@@ -45,7 +45,8 @@ pub(super) fn api_servers(server: &Arc<Server>) -> Result<Response<Body>> {
     let endpoint = server.endpoint("discovery.k8s.io", "endpointslices")?;
     let mut found: Vec<String> = Vec::new();
     for slice in server.peek_objects("discovery.k8s.io", "endpointslices", "default")? {
-        let slice: serde_json::Value = serde_json::from_slice(&endpoint.schema.encode_json(&slice)).map_err(errors::internal)?;
+        let slice: serde_json::Value =
+            serde_json::from_slice(&endpoint.schema.encode_json(&slice)).map_err(errors::internal)?;
         if slice["metadata"]["labels"]["kubernetes.io/service-name"] != "kubernetes" {
             continue;
         }
@@ -65,17 +66,24 @@ pub(super) fn api_servers(server: &Arc<Server>) -> Result<Response<Body>> {
 }
 
 /// A certificate over the key of the posted request. Agents of old send none: they get a key too, made for this answer.
-pub(super) async fn certificate(socket: &Path, profile: Profile, request: Request<Incoming>) -> Result<Response<Body>> {
+pub(super) async fn certificate(
+    socket: &Path,
+    profile: Profile,
+    request: Request<Incoming>,
+) -> Result<Response<Body>> {
     let posted = *request.method() == Method::POST;
     let body = Limited::new(request.into_body(), MOST).collect().await;
     let body = body.map_err(|e| errors::bad_request(e.to_string()))?.to_bytes();
     let (public, key) = match signer::public_key_of(&body).filter(|_| posted) {
         Some(public) => (public, String::new()),
-        None if posted && !body.is_empty() => return Err(errors::bad_request("the body is no certificate signing request")),
+        None if posted && !body.is_empty() => {
+            return Err(errors::bad_request("the body is no certificate signing request"));
+        }
         None => {
             let key = pki::new_key().map_err(errors::internal)?;
             let made = pki::request(&key).map_err(errors::internal)?;
-            let public = signer::public_key_of(&made).ok_or_else(|| errors::internal("a request just made is none"))?;
+            let public = signer::public_key_of(&made)
+                .ok_or_else(|| errors::internal("a request just made is none"))?;
             (public, key)
         }
     };

@@ -23,7 +23,11 @@ pub(super) fn objects(path: &Path) -> Result<Vec<Value>> {
 pub(super) fn file_of(folder: &Path, name: &str) -> Result<Response<Body>> {
     let relative = Path::new(name);
     let plain = relative.components().all(|c| matches!(c, Component::Normal(_)));
-    let content = if plain && !name.is_empty() { std::fs::read(folder.join(relative)) } else { Err(std::io::ErrorKind::NotFound.into()) };
+    let content = if plain && !name.is_empty() {
+        std::fs::read(folder.join(relative))
+    } else {
+        Err(std::io::ErrorKind::NotFound.into())
+    };
     match content {
         Ok(bytes) => {
             let mut answer = Response::new(web::full(bytes));
@@ -31,7 +35,9 @@ pub(super) fn file_of(folder: &Path, name: &str) -> Result<Response<Body>> {
             answer.headers_mut().insert(header::CONTENT_TYPE, kind);
             Ok(answer)
         }
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory) => {
+        Err(error)
+            if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory) =>
+        {
             Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n"))
         }
         Err(error) => Err(errors::internal(format!("reading {name}: {error}"))),

@@ -30,6 +30,8 @@ use crate::server::Server;
 /// Requests of agents at a time, as k3s.
 const READS: usize = 20;
 const WRITES: usize = 10;
+/// Between two attempts at what is put into the cluster.
+const RETRY: Duration = Duration::from_millis(500);
 
 /// The supervisor of a server.
 pub struct Supervisor {
@@ -49,12 +51,21 @@ impl Supervisor {
         Ok(Self { settings, accounts, reads: Semaphore::new(READS), writes: Semaphore::new(WRITES) })
     }
 
-    /// What the supervisor puts into a cluster: roles of our daemons, the password of this machine's node. Tried until
-    /// it is done.
+    /// What the supervisor puts into a cluster: roles of our daemons, the password of this machine's node and, once it
+    /// has registered, its role. Tried until it is done.
     pub async fn start(self: Arc<Self>, server: Arc<Server>) {
         while let Err(error) = self.place(&server).await {
             tracing::info!(error = %error, "The supervisor's objects are not in place yet");
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            tokio::time::sleep(RETRY).await;
+        }
+        let Some(node) = &self.settings.local_node else { return };
+        loop {
+            match node::label_server(&server, &node.name).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::info!(error = %error, "This machine's node is not labelled yet"),
+            }
+            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -92,7 +103,12 @@ pub async fn handle(
 }
 
 impl Supervisor {
-    async fn answer(&self, server: &Arc<Server>, request: Request<Incoming>, peer: &Peer) -> Result<Response<Body>, Error> {
+    async fn answer(
+        &self,
+        server: &Arc<Server>,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Response<Body>, Error> {
         let path = request.uri().path().to_owned();
         match path.as_str() {
             "/ping" => return Ok(answers::plain("pong")),
@@ -102,13 +118,20 @@ impl Supervisor {
         if let Some(name) = path.strip_prefix("/static/") {
             return files::file_of(&self.settings.static_dir, name);
         }
-        let user = self.accounts.authenticate(server, request.headers(), peer).await?.ok_or_else(errors::unauthorized)?;
+        let user = self
+            .accounts
+            .authenticate(server, request.headers(), peer)
+            .await?
+            .ok_or_else(errors::unauthorized)?;
         if !accounts::AGENT_GROUPS.iter().any(|group| user.in_group(group)) {
             return Err(accounts::forbidden());
         }
-        let slots = if matches!(*request.method(), Method::GET | Method::HEAD) { &self.reads } else { &self.writes };
+        let slots =
+            if matches!(*request.method(), Method::GET | Method::HEAD) { &self.reads } else { &self.writes };
         // agents retry, each after another wait
-        let _slot = slots.try_acquire().map_err(|_| errors::too_many_requests("too many requests of agents at once", 1))?;
+        let _slot = slots
+            .try_acquire()
+            .map_err(|_| errors::too_many_requests("too many requests of agents at once", 1))?;
         self.agents(server, &path, &user, request).await
     }
 
@@ -133,10 +156,15 @@ impl Supervisor {
             "serving-kubelet.crt" => {
                 let node = node::check(server, user, request.headers()).await?;
                 let ips = node::addresses(request.headers())?;
-                answers::certificate(&self.settings.signer, Profile::ServingKubelet { node, ips }, request).await
+                answers::certificate(&self.settings.signer, Profile::ServingKubelet { node, ips }, request)
+                    .await
             }
-            "client-kube-proxy.crt" => answers::certificate(&self.settings.signer, Profile::ClientKubeProxy, request).await,
-            "client-k3s-controller.crt" => answers::certificate(&self.settings.signer, Profile::ClientK3sController, request).await,
+            "client-kube-proxy.crt" => {
+                answers::certificate(&self.settings.signer, Profile::ClientKubeProxy, request).await
+            }
+            "client-k3s-controller.crt" => {
+                answers::certificate(&self.settings.signer, Profile::ClientK3sController, request).await
+            }
             "server-bootstrap" => Err(errors::bad_request("etcd disabled")),
             _ => Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n")),
         }

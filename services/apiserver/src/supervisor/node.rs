@@ -21,8 +21,11 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// The node's name, if it may have it.
 pub(super) async fn check(server: &Arc<Server>, user: &User, headers: &HeaderMap) -> Result<String> {
-    let name = text(headers, "k3s-node-name").ok_or_else(|| errors::bad_request("node name not set"))?.to_lowercase();
-    let password = text(headers, "k3s-node-password").ok_or_else(|| errors::bad_request("node password not set"))?;
+    let name = text(headers, "k3s-node-name")
+        .ok_or_else(|| errors::bad_request("node name not set"))?
+        .to_lowercase();
+    let password =
+        text(headers, "k3s-node-password").ok_or_else(|| errors::bad_request("node password not set"))?;
     if let Some(own) = user.name.strip_prefix("system:node:").filter(|_| user.in_group("system:nodes")) {
         if own != name {
             return Err(errors::bad_request("header node name does not match auth node name"));
@@ -49,7 +52,9 @@ pub(super) async fn ensure_password(server: &Arc<Server>, node: &str, password: 
             return same(hash, password, node).await;
         }
         let plain = password.to_owned();
-        let hash = tokio::task::spawn_blocking(move || pki::hash_password(&plain)).await.map_err(errors::internal)?;
+        let hash = tokio::task::spawn_blocking(move || pki::hash_password(&plain))
+            .await
+            .map_err(errors::internal)?;
         let hash = hash.map_err(errors::internal)?;
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "immutable": true,
@@ -65,7 +70,9 @@ pub(super) async fn ensure_password(server: &Arc<Server>, node: &str, password: 
 
 async fn same(hash: String, password: &str, node: &str) -> Result<()> {
     let plain = password.to_owned();
-    let right = tokio::task::spawn_blocking(move || pki::is_password(&hash, &plain)).await.map_err(errors::internal)?;
+    let right = tokio::task::spawn_blocking(move || pki::is_password(&hash, &plain))
+        .await
+        .map_err(errors::internal)?;
     if right {
         return Ok(());
     }
@@ -73,9 +80,27 @@ async fn same(hash: String, password: &str, node: &str) -> Result<()> {
     Err(errors::forbidden(&meta::GroupResource::default(), "", &why))
 }
 
+/// Marks this machine's node as one of the control plane, which a node may not do itself; `false`: it is not there yet.
+///
+/// # Upstream
+/// k3s `pkg/server/server.go` `setNodeLabelsAndAnnotations`
+pub(super) async fn label_server(server: &Arc<Server>, name: &str) -> Result<bool> {
+    const LABEL: &str = "node-role.kubernetes.io/control-plane";
+    let Some(node) = server.peek("", "nodes", "", name)? else { return Ok(false) };
+    if node.label(LABEL).is_none() {
+        crate::start::edit(server, ("", "nodes"), ("", name), "", |object| {
+            object.metadata_mut().map_mut("labels").insert(LABEL, "true");
+        })
+        .await?;
+    }
+    Ok(true)
+}
+
 /// The addresses a node says it has.
 pub(super) fn addresses(headers: &HeaderMap) -> Result<Vec<IpAddr>> {
     let given = text(headers, "k3s-node-ip").unwrap_or_default();
-    let parse = |ip: &str| ip.trim().parse().map_err(|_| errors::bad_request(format!("invalid node IP address {ip}")));
+    let parse = |ip: &str| {
+        ip.trim().parse().map_err(|_| errors::bad_request(format!("invalid node IP address {ip}")))
+    };
     given.split(',').filter(|ip| !ip.trim().is_empty()).map(parse).collect()
 }

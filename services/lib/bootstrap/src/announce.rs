@@ -20,11 +20,15 @@ pub(crate) async fn renewed(certificates: &[(String, i64)]) {
         let bus = Connection::system().await?;
         for (name, ends) in certificates {
             let ends = ends.cast_unsigned();
-            bus.emit_signal(None::<&str>, PATH, INTERFACE, "CertificateRotated", &(name.as_str(), ends)).await?;
+            bus.emit_signal(None::<&str>, PATH, INTERFACE, "CertificateRotated", &(name.as_str(), ends))
+                .await?;
         }
         Ok::<_, zbus::Error>(())
     };
     if let Err(error) = sent.await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "No signal could be sent for renewed certificates");
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "No signal could be sent for renewed certificates"
+        );
     }
 }

@@ -133,7 +133,11 @@ mod tests {
 
     #[test]
     fn ranges_travel_as_go_writes_them() {
-        for (text, mask) in [("10.42.0.0/16", "//8AAA=="), ("10.43.0.0/12", "//AAAA=="), ("fd00:42::/56", "/////////wAAAAAAAAAAAA==")] {
+        for (text, mask) in [
+            ("10.42.0.0/16", "//8AAA=="),
+            ("10.43.0.0/12", "//AAAA=="),
+            ("fd00:42::/56", "/////////wAAAAAAAAAAAA=="),
+        ] {
             let range: Network = text.parse().unwrap();
             let value = ip_net(&range);
             assert_eq!(value["Mask"], mask, "{text}");

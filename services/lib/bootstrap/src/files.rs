@@ -80,7 +80,8 @@ pub(crate) fn need(path: &Path) -> Result<String, FileError> {
 /// Puts a file in place whole, unless it is there as wanted; `true` when it was written.
 pub(crate) fn put(path: &Path, content: &[u8], mode: u32, owner: Owner) -> Result<bool, FileError> {
     let wrong = error("writing", path);
-    let as_wanted = |m: &std::fs::Metadata| m.mode() & 0o7777 == mode && (m.uid(), m.gid()) == (owner.uid, owner.gid);
+    let as_wanted =
+        |m: &std::fs::Metadata| m.mode() & 0o7777 == mode && (m.uid(), m.gid()) == (owner.uid, owner.gid);
     let now = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file); // missing: written below
     if now.is_some_and(|m| as_wanted(&m)) && std::fs::read(path).map_err(&wrong)? == content {
         return Ok(false);
@@ -124,7 +125,10 @@ mod tests {
         assert!(put(&path, b"x", 0o400, me).unwrap());
         assert!(!put(&path, b"x", 0o400, me).unwrap());
         assert!(put(&path, b"y", 0o440, me).unwrap());
-        assert_eq!((need(&path).unwrap().as_str(), std::fs::metadata(&path).unwrap().mode() & 0o777), ("y", 0o440));
+        assert_eq!(
+            (need(&path).unwrap().as_str(), std::fs::metadata(&path).unwrap().mode() & 0o777),
+            ("y", 0o440)
+        );
         link(&folder.path().join("l"), Path::new("a")).unwrap();
         link(&folder.path().join("l"), Path::new("c")).unwrap();
         assert_eq!(std::fs::read_link(folder.path().join("l")).unwrap(), Path::new("c"));

@@ -56,7 +56,7 @@ pub fn import_images(places: &Places) -> Result<Vec<String>, BootstrapError> {
         }
         let Some((_, program)) = ENDINGS.iter().find(|(end, _)| name.ends_with(end)) else { continue };
         match import(&archive, *program) {
-            Ok(images) => tracing::info!(archive = name, images, "Imported images"),
+            Ok(()) => tracing::info!(archive = name, "Imported images"),
             Err(reason) => warnings.push(format!("{}: {reason}", archive.display())),
         }
     }
@@ -69,46 +69,21 @@ fn ctr() -> Command {
     command
 }
 
-fn import(archive: &Path, program: Option<&str>) -> Result<usize, String> {
+fn import(archive: &Path, program: Option<&str>) -> Result<(), String> {
     let mut command = ctr();
-    command.args(["images", "import", "--digests=true"]);
-    let mut decompressor = None;
-    match program {
-        None => {
-            command.arg(archive);
-        }
-        Some(program) => {
-            let mut child = Command::new(program).arg("-dc").arg(archive).stdout(Stdio::piped()).spawn().map_err(|e| format!("{program}: {e}"))?;
-            let output = child.stdout.take().ok_or_else(|| format!("{program}: no output"))?;
-            command.arg("-").stdin(output);
-            decompressor = Some(child);
-        }
-    }
+    command.args(["images", "import", "--label", PINNED]);
+    let Some(program) = program else {
+        command.arg(archive);
+        return run(&mut command);
+    };
+    let decompressor = Command::new(program).arg("-dc").arg(archive).stdout(Stdio::piped()).spawn();
+    let mut decompressor = decompressor.map_err(|e| format!("{program}: {e}"))?;
+    let output = decompressor.stdout.take().ok_or_else(|| format!("{program}: no output"))?;
+    command.arg("-").stdin(output);
     let said = run(&mut command);
-    if let Some(mut child) = decompressor {
-        child.wait().map_err(|e| e.to_string())?;
-    }
-    let names: Vec<String> = imported(&said?);
-    for name in &names {
-        run(ctr().args(["images", "label", name, PINNED]))?;
-    }
-    Ok(names.len())
-}
-
-/// The images `ctr images import` says it has: `NAME saved` lines of its progress, or `unpacking NAME (…)…`.
-fn imported(said: &str) -> Vec<String> {
-    let mut names: Vec<String> = said
-        .lines()
-        .filter_map(|line| {
-            let line = line.trim();
-            let unpacking = line.strip_prefix("unpacking ").and_then(|l| l.split_whitespace().next());
-            let saved = line.split_once(char::is_whitespace).filter(|(_, rest)| rest.trim_start().starts_with("saved"));
-            unpacking.or(saved.map(|(name, _)| name)).map(str::to_owned)
-        })
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+    let status = decompressor.wait().map_err(|e| e.to_string())?;
+    said?;
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
 }
 
 /// A list of images, one a line, pulled through the runtime.
@@ -121,19 +96,10 @@ fn pull(list: &PathBuf) -> Result<(), String> {
     Ok(())
 }
 
-fn run(command: &mut Command) -> Result<String, String> {
+fn run(command: &mut Command) -> Result<(), String> {
     let output = command.output().map_err(|e| format!("ctr: {e}"))?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(());
     }
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn names_are_found_in_what_ctr_says() {
-        let said = "docker.io/library/a:1   saved\t\napplication/vnd.oci sha256:12\nunpacking registry.k8s.io/pause:3 (sha256:1)...done\n";
-        assert_eq!(super::imported(said), ["docker.io/library/a:1", "registry.k8s.io/pause:3"]);
-    }
 }

@@ -142,7 +142,9 @@ pub fn apply_arguments(
 ) -> Result<(), crate::Errors> {
     let mut errors = Vec::new();
     let mut seen = Vec::new();
-    for argument in arguments.iter().filter(|(of, _)| *of == component).map(|(_, a)| a.trim_start_matches("--")) {
+    for argument in
+        arguments.iter().filter(|(of, _)| *of == component).map(|(_, a)| a.trim_start_matches("--"))
+    {
         let (flag, value) = argument.split_once('=').unwrap_or((argument, "true"));
         let name = flag.trim_end_matches(['+', '-']);
         let Some(known) = ARGUMENTS.iter().find(|a| a.component == component && a.flag == name) else {
@@ -211,8 +213,14 @@ mod tests {
     fn arguments_become_settings() {
         let table = [
             (vec!["max-pods=50"], json!({"maxPods": 50})),
-            (vec!["--eviction-hard=memory.available<1Gi,nodefs.available<5%"], json!({"evictionHard": {"memory.available": "1Gi", "nodefs.available": "5%"}})),
-            (vec!["allowed-unsafe-sysctls+=b", "allowed-unsafe-sysctls-=c"], json!({"allowedUnsafeSysctls": ["c", "a", "b"]})),
+            (
+                vec!["--eviction-hard=memory.available<1Gi,nodefs.available<5%"],
+                json!({"evictionHard": {"memory.available": "1Gi", "nodefs.available": "5%"}}),
+            ),
+            (
+                vec!["allowed-unsafe-sysctls+=b", "allowed-unsafe-sysctls-=c"],
+                json!({"allowedUnsafeSysctls": ["c", "a", "b"]}),
+            ),
             (vec!["allowed-unsafe-sysctls=b"], json!({"allowedUnsafeSysctls": ["b"]})),
             (vec!["anonymous-auth"], json!({"authentication": {"anonymous": {"enabled": true}}})),
         ];

@@ -162,7 +162,8 @@ impl Config {
             problems.error(format!("only https:// URLs are supported, invalid scheme: {url}"));
         }
         if role == Role::Server && server_url.is_some() {
-            problems.error("server: joining further servers needs an embedded etcd, which is not supported yet");
+            problems
+                .error("server: joining further servers needs an embedded etcd, which is not supported yet");
         }
         if role == Role::Agent {
             if server_url.is_none() {
@@ -213,7 +214,13 @@ fn addresses(name: &str, values: &Values, problems: &mut Problems) -> Vec<IpAddr
     values.list(name).into_iter().filter_map(parse).collect()
 }
 
-fn networks(name: &str, defaults: (&str, &str), v6: bool, values: &Values, problems: &mut Problems) -> Vec<Network> {
+fn networks(
+    name: &str,
+    defaults: (&str, &str),
+    v6: bool,
+    values: &Values,
+    problems: &mut Problems,
+) -> Vec<Network> {
     let mut given = values.list(name);
     if given.is_empty() {
         given.push(if v6 { defaults.1 } else { defaults.0 }.to_owned());
@@ -258,7 +265,9 @@ fn server(data_dir: &std::path::Path, agent: &Agent, values: &Values, problems: 
         problems.error(format!("cluster-domain: {cluster_domain:?} is not a domain"));
     }
     let node_ports = values.text("service-node-port-range");
-    let ports = node_ports.split_once('-').and_then(|(a, b)| Some((a.trim().parse::<u16>().ok()?, b.trim().parse::<u16>().ok()?)));
+    let ports = node_ports
+        .split_once('-')
+        .and_then(|(a, b)| Some((a.trim().parse::<u16>().ok()?, b.trim().parse::<u16>().ok()?)));
     if !ports.is_some_and(|(first, last)| first > 0 && first <= last) {
         problems.error(format!("invalid port range {node_ports}: must be first-last"));
     }
@@ -267,7 +276,8 @@ fn server(data_dir: &std::path::Path, agent: &Agent, values: &Values, problems: 
         problems.error(format!("write-kubeconfig-mode: invalid mode {mode:?}"));
         0o600
     });
-    let local_storage = values.optional("default-local-storage-path").map_or(data_dir.join("storage"), PathBuf::from);
+    let local_storage =
+        values.optional("default-local-storage-path").map_or(data_dir.join("storage"), PathBuf::from);
     let mut args = arguments::given(Component::Apiserver, values.list("kube-apiserver-arg"));
     args.extend(arguments::given(Component::Controller, values.list("kube-controller-manager-arg")));
     args.extend(arguments::given(Component::Scheduler, values.list("kube-scheduler-arg")));
@@ -302,10 +312,14 @@ fn server(data_dir: &std::path::Path, agent: &Agent, values: &Values, problems: 
 
 fn datastore(values: &Values, problems: &mut Problems) -> Option<Datastore> {
     let endpoint = values.optional("datastore-endpoint")?;
-    let etcd = endpoint.starts_with("http://") || endpoint.starts_with("https://") || endpoint.starts_with("unix://");
+    let etcd = endpoint.starts_with("http://")
+        || endpoint.starts_with("https://")
+        || endpoint.starts_with("unix://");
     if !etcd {
         let scheme = endpoint.split("://").next().unwrap_or_default();
-        problems.error(format!("datastore-endpoint: {scheme:?} stores are not supported yet; http(s):// (etcd) is"));
+        problems.error(format!(
+            "datastore-endpoint: {scheme:?} stores are not supported yet; http(s):// (etcd) is"
+        ));
     }
     let file = |name: &str| values.optional(name).map(PathBuf::from);
     Some(Datastore {

@@ -80,10 +80,16 @@ fn one(role: Role, file: &Path, values: &mut Values, problems: &mut Problems) {
             continue;
         };
         match texts(&value) {
-            None => problems.error(format!("{}: {name}: must be a value or a list of values", file.display())),
+            None => {
+                problems.error(format!("{}: {name}: must be a value or a list of values", file.display()))
+            }
             Some(texts) => {
                 if texts.len() > 1 && !matches!(key.kind, Kind::List | Kind::Commas) {
-                    problems.error(format!("{}: {name}: takes one value, not {}", file.display(), texts.len()));
+                    problems.error(format!(
+                        "{}: {name}: takes one value, not {}",
+                        file.display(),
+                        texts.len()
+                    ));
                 }
                 let slot = values.0.entry(key.name).or_default();
                 if !append {

@@ -86,8 +86,13 @@ mod tests {
     #[test]
     fn ranges() {
         let range: Network = "10.43.7.9/16".parse().unwrap();
-        assert_eq!((range.to_string().as_str(), range.nth(10).to_string().as_str()), ("10.43.0.0/16", "10.43.0.10"));
-        assert!(range.contains("10.43.255.1".parse().unwrap()) && !range.contains("10.44.0.1".parse().unwrap()));
+        assert_eq!(
+            (range.to_string().as_str(), range.nth(10).to_string().as_str()),
+            ("10.43.0.0/16", "10.43.0.10")
+        );
+        assert!(
+            range.contains("10.43.255.1".parse().unwrap()) && !range.contains("10.44.0.1".parse().unwrap())
+        );
         assert_eq!("fd00:43::/112".parse::<Network>().unwrap().nth(10).to_string(), "fd00:43::a");
         for bad in ["10.43.0.0", "x/16", "10.0.0.0/33"] {
             assert_eq!(bad.parse::<Network>().unwrap_err(), format!("invalid CIDR address: {bad}"));

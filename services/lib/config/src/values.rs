@@ -112,7 +112,9 @@ impl Values {
     pub(crate) fn unsupported(&self, problems: &mut Problems) {
         for key in KEYS {
             let Some(values) = self.0.get(key.name) else { continue };
-            let idle = values.iter().all(|v| v.is_empty() || v == key.default || v == "false" && key.kind == Kind::Switch);
+            let idle = values
+                .iter()
+                .all(|v| v.is_empty() || v == key.default || v == "false" && key.kind == Kind::Switch);
             match key.support {
                 Support::Done => {}
                 _ if idle => {}

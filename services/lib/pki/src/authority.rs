@@ -80,7 +80,9 @@ impl Authority {
     /// The files cannot be read, made or written.
     pub fn keep(&self, path: &Path, wanted: &Leaf) -> Result<bool, PkiError> {
         // not with_extension: names have dots
-        let file = |end: &str| path.with_file_name(format!("{}.{end}", path.file_name().unwrap_or_default().to_string_lossy()));
+        let file = |end: &str| {
+            path.with_file_name(format!("{}.{end}", path.file_name().unwrap_or_default().to_string_lossy()))
+        };
         let (certificate, key) = (file("crt"), file("key"));
         let name = path.display().to_string();
         let wrong = |source| PkiError::Certificate { name: name.clone(), source };

@@ -126,7 +126,8 @@ pub fn facts(pem: &str) -> Option<Facts> {
     let der = rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     let (_, certificate) = X509Certificate::from_der(&der).ok()?;
     let purposes = certificate.extended_key_usage().ok().flatten().map(|e| e.value.clone());
-    let has = |client: bool| purposes.as_ref().is_some_and(|p| if client { p.client_auth } else { p.server_auth });
+    let has =
+        |client: bool| purposes.as_ref().is_some_and(|p| if client { p.client_auth } else { p.server_auth });
     let named = [(has(true), "ClientAuth"), (has(false), "ServerAuth")];
     let usages = named.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect();
     let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;

@@ -32,7 +32,8 @@ pub fn is_password(hash: &str, password: &str) -> bool {
     let check = || {
         let mut parts = hash.strip_prefix("$1:")?.splitn(5, ':');
         let salt = unhex(parts.next()?)?;
-        let (n, r, p) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let (n, r, p) =
+            (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let key = STANDARD_NO_PAD.decode(parts.next()?).ok()?;
         let again = derive(password, &salt, n, r, p, key.len())?;
         let tag = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);

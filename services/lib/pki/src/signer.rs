@@ -162,7 +162,8 @@ impl Signer {
 
 /// The public key of a DER signing request, if whoever made it holds the private one.
 pub fn public_key_of(request: &[u8]) -> Option<Vec<u8>> {
-    let (_, request) = x509_parser::certification_request::X509CertificationRequest::from_der(request).ok()?;
+    let (_, request) =
+        x509_parser::certification_request::X509CertificationRequest::from_der(request).ok()?;
     request.verify_signature().ok()?;
     Some(request.certification_request_info.subject_pki.raw.to_vec())
 }

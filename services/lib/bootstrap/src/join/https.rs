@@ -68,7 +68,11 @@ impl Url {
     }
 
     fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 
     pub(super) fn with(&self, path: &str) -> String {
@@ -92,10 +96,12 @@ pub(super) enum Trust {
 impl Trust {
     fn config(&self) -> Result<ClientConfig, HttpError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
         match self {
             Self::Anybody => {
-                let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)));
+                let builder =
+                    builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)));
                 Ok(builder.with_no_client_auth())
             }
             Self::Authority { pem, identity } => {
@@ -105,7 +111,8 @@ impl Trust {
                 }
                 let builder = builder.with_root_certificates(roots);
                 let Some((certificate, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-                let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+                let chain =
+                    CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<Vec<_>, _>>()?;
                 Ok(builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes())?)?)
             }
         }
@@ -136,7 +143,8 @@ async fn send(
     let connector = tokio_rustls::TlsConnector::from(Arc::new(trust.config()?));
     let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(HttpError::Connect)?;
     let name = ServerName::try_from(url.host.clone());
-    let name = name.map_err(|_| HttpError::Connect(std::io::Error::other("the server's name is no host name")))?;
+    let name =
+        name.map_err(|_| HttpError::Connect(std::io::Error::other("the server's name is no host name")))?;
     let stream = connector.connect(name, stream).await.map_err(HttpError::Tls)?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);

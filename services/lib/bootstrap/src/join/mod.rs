@@ -152,7 +152,8 @@ async fn attempt(config: &Config, identity: &Identity, places: &Places) -> Resul
     let trust = Trust::Authority { pem: authority, identity: own };
     let server = Server { url, trust, headers, identity, places };
     let document = server.get("/v1-k3s/config").await?;
-    let document: Value = serde_json::from_slice(&document).map_err(|_| JoinError::Answer("/v1-k3s/config"))?;
+    let document: Value =
+        serde_json::from_slice(&document).map_err(|_| JoinError::Answer("/v1-k3s/config"))?;
     for name in ["client-ca.crt", "server-ca.crt"] {
         let pem = server.get(&format!("/v1-k3s/{name}")).await?;
         files::put(&places.agent(name), &pem, 0o644, Owner::ROOT)?;
@@ -181,7 +182,9 @@ async fn authority(url: &Url, token: Option<&Token>) -> Result<String, JoinError
         Some(wanted) if !wanted.is_empty() && wanted != hash => {
             return Err(JoinError::Hash { token: wanted.to_owned(), server: hash });
         }
-        Some("") => tracing::warn!("The token does not name the cluster's authority: use the full token of the server's node-token file"),
+        Some("") => tracing::warn!(
+            "The token does not name the cluster's authority: use the full token of the server's node-token file"
+        ),
         _ => {}
     }
     // who answered must hold a certificate of that authority
@@ -226,11 +229,14 @@ impl Server<'_> {
     async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Vec<u8>, JoinError> {
         let url = self.url.with(path);
         let request = async |trust: &Trust| {
-            let answer = https::request(&self.url, trust, method.clone(), path, &self.headers, body.clone()).await;
+            let answer =
+                https::request(&self.url, trust, method.clone(), path, &self.headers, body.clone()).await;
             answer.map_err(|source| JoinError::Request { url: url.clone(), source })
         };
         let (mut status, mut body) = request(&self.trust).await?;
-        if status == StatusCode::UNAUTHORIZED && let Trust::Authority { pem, identity: Some(_) } = &self.trust {
+        if status == StatusCode::UNAUTHORIZED
+            && let Trust::Authority { pem, identity: Some(_) } = &self.trust
+        {
             // the node was deleted, its certificate counts no more: the token may
             let trust = Trust::Authority { pem: pem.clone(), identity: None };
             (status, body) = request(&trust).await?;
@@ -246,7 +252,8 @@ impl Server<'_> {
 
     /// Has a certificate made over a key that stays here.
     async fn certificate(&self, name: &'static str) -> Result<(), BootstrapError> {
-        let (certificate, key) = (self.places.agent(&format!("{name}.crt")), self.places.agent(&format!("{name}.key")));
+        let (certificate, key) =
+            (self.places.agent(&format!("{name}.crt")), self.places.agent(&format!("{name}.key")));
         let pem = match files::read(&key)? {
             Some(pem) => pem,
             None => {

@@ -32,7 +32,10 @@ pub(crate) fn identity(agent: &Agent, places: &Places) -> Result<Identity, Boots
         name = format!("{name}-{}", kept(&places.node.join("id"), 4, 0o644)?);
     }
     if name.split('.').next() == Some("localhost") || !is_host_name(&name) {
-        return Err(Errors(vec![format!("node-name: the host's name {name:?} cannot be a node's; set node-name")]).into());
+        return Err(Errors(vec![format!(
+            "node-name: the host's name {name:?} cannot be a node's; set node-name"
+        )])
+        .into());
     }
     let ips = if agent.ips.is_empty() { addresses(&agent.flannel_iface)? } else { agent.ips.clone() };
     let password = kept(&places.node.join("password"), 16, 0o600)?;
@@ -94,10 +97,14 @@ fn device_addresses() -> Vec<(String, IpAddr)> {
 }
 
 fn of_device(device: &str) -> Result<Vec<IpAddr>, BootstrapError> {
-    let found: Vec<IpAddr> = device_addresses().into_iter().filter(|(d, _)| d == device).map(|(_, ip)| ip).collect();
+    let found: Vec<IpAddr> =
+        device_addresses().into_iter().filter(|(d, _)| d == device).map(|(_, ip)| ip).collect();
     match found.iter().find(|ip| ip.is_ipv4()).or(found.first()) {
         Some(ip) => Ok(vec![*ip]),
-        None => Err(Errors(vec![format!("flannel-iface: unable to find interface {device} with an address")]).into()),
+        None => {
+            Err(Errors(vec![format!("flannel-iface: unable to find interface {device} with an address")])
+                .into())
+        }
     }
 }
 

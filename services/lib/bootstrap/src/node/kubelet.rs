@@ -54,13 +54,18 @@ pub(super) fn run(step: &Step<'_>, config: &Config, report: &mut Report) -> Resu
     tracing::debug!(written = header, "Wrote the kubelet's defaults");
     let mut settings = defaults;
     drop_ins(&places.agent("etc/kubelet.conf.d"), &mut settings)?;
-    let (files, others): (Vec<_>, Vec<_>) = agent.arguments.iter().cloned().partition(|(component, argument)| {
-        let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
-        *component == Component::Kubelet && FILES.contains(&name)
-    });
+    let (files, others): (Vec<_>, Vec<_>) =
+        agent.arguments.iter().cloned().partition(|(component, argument)| {
+            let name = argument.trim_start_matches("--").split('=').next().unwrap_or_default();
+            *component == Component::Kubelet && FILES.contains(&name)
+        });
     for (_, argument) in files {
         let (name, path) = argument.trim_start_matches("--").split_once('=').unwrap_or_default();
-        if name == "config" { merge_file(Path::new(path), &mut settings)? } else { drop_ins(Path::new(path), &mut settings)? }
+        if name == "config" {
+            merge_file(Path::new(path), &mut settings)?
+        } else {
+            drop_ins(Path::new(path), &mut settings)?
+        }
     }
     apply_arguments(Component::Kubelet, &others, &mut settings, &mut report.warnings)?;
     own(step, &kubeconfig, &mut settings);
@@ -105,8 +110,13 @@ fn runtime(endpoint: Option<&str>) -> String {
 fn k3s_kubeconfigs(step: &Step<'_>) -> Result<(), BootstrapError> {
     let places = step.places;
     let authority = places.agent("server-ca.crt");
-    for (file, identity) in [("kubelet", "client-kubelet"), ("kubeproxy", "client-kube-proxy"), ("k3scontroller", "client-k3s-controller")] {
-        let (certificate, key) = (places.agent(&format!("{identity}.crt")), places.agent(&format!("{identity}.key")));
+    for (file, identity) in [
+        ("kubelet", "client-kubelet"),
+        ("kubeproxy", "client-kube-proxy"),
+        ("k3scontroller", "client-k3s-controller"),
+    ] {
+        let (certificate, key) =
+            (places.agent(&format!("{identity}.crt")), places.agent(&format!("{identity}.key")));
         let text = pki::kubeconfig_of_files(&step.cluster.api, &authority, &certificate, &key);
         files::put(&places.agent(&format!("{file}.kubeconfig")), text.as_bytes(), 0o600, Owner::ROOT)?;
     }
@@ -119,7 +129,10 @@ fn drop_ins(folder: &Path, settings: &mut Map<String, Value>) -> Result<(), Boot
     for entry in std::fs::read_dir(folder).map_err(&wrong)? {
         paths.push(entry.map_err(&wrong)?.path());
     }
-    paths.retain(|p| p.extension().is_some_and(|e| e == "conf") && p.file_name().is_some_and(|n| n != "00-k3s-defaults.conf"));
+    paths.retain(|p| {
+        p.extension().is_some_and(|e| e == "conf")
+            && p.file_name().is_some_and(|n| n != "00-k3s-defaults.conf")
+    });
     paths.sort();
     paths.iter().try_for_each(|path| merge_file(path, settings))
 }

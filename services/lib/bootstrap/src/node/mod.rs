@@ -39,9 +39,17 @@ pub(crate) fn run(
         let v6 = cluster.cluster_cidrs.iter().any(|r| !r.is_ipv4());
         kernel::prepare(agent.protect_kernel_defaults, v6, &mut report.warnings)?;
     }
-    if agent.runtime_endpoint.is_some() { withdraw(places, "containerd")? } else { containerd::run(&step, report)? }
+    if agent.runtime_endpoint.is_some() {
+        withdraw(places, "containerd")?
+    } else {
+        containerd::run(&step, report)?
+    }
     kubelet::run(&step, config, report)?;
-    if cluster.disable_proxy { withdraw(places, "proxy")? } else { proxy(&step, report)? }
+    if cluster.disable_proxy {
+        withdraw(places, "proxy")?
+    } else {
+        proxy(&step, report)?
+    }
     if cluster.flannel_backend == "none" { withdraw(places, "flannel") } else { flannel(&step, report) }
 }
 

@@ -61,8 +61,12 @@ fn render(config: &Value, no_default: bool) -> Result<BTreeMap<String, String>, 
         if !default.is_empty() && !(no_default && listed) {
             lines.push(format!("server = {}", Value::from(format!("{default}/v2"))));
         }
-        let mut endpoints: Vec<String> =
-            mirror["endpoint"].as_array().into_iter().flatten().filter_map(|e| e.as_str().map(str::to_owned)).collect();
+        let mut endpoints: Vec<String> = mirror["endpoint"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|e| e.as_str().map(str::to_owned))
+            .collect();
         if endpoints.is_empty() && !default.is_empty() {
             endpoints.push(default.clone());
         }
@@ -90,7 +94,11 @@ fn host_block(
         return Err(format!("invalid endpoint {endpoint:?}"));
     }
     let path = path.trim_end_matches('/');
-    let base = if path.is_empty() { format!("{}/v2", url.trim_end_matches('/')) } else { url.trim_end_matches('/').to_owned() };
+    let base = if path.is_empty() {
+        format!("{}/v2", url.trim_end_matches('/'))
+    } else {
+        url.trim_end_matches('/').to_owned()
+    };
     let mut lines = vec![format!("[host.{}]", Value::from(base.as_str()))];
     lines.push("  capabilities = [\"pull\", \"resolve\"]".into());
     if !path.is_empty() {

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::Step;
-use crate::files::{self, FileError, Owner};
 use crate::Report;
+use crate::files::{self, FileError, Owner};
 
 /// What was configured, or the first file of the host whose servers pods can reach, or one of our own.
 pub(super) fn file(step: &Step<'_>, report: &mut Report) -> Result<PathBuf, FileError> {
@@ -29,9 +29,11 @@ pub(super) fn file(step: &Step<'_>, report: &mut Report) -> Result<PathBuf, File
 
 fn usable(text: &str) -> bool {
     let servers = text.lines().filter_map(|l| l.strip_prefix("nameserver"));
-    let mut servers = servers.map(|s| s.split_whitespace().next().and_then(|s| s.parse::<IpAddr>().ok())).peekable();
+    let mut servers =
+        servers.map(|s| s.split_whitespace().next().and_then(|s| s.parse::<IpAddr>().ok())).peekable();
     servers.peek().is_some()
-        && servers.all(|s| s.is_some_and(|ip| !ip.is_loopback() && !ip.is_multicast() && !ip.is_unspecified()))
+        && servers
+            .all(|s| s.is_some_and(|ip| !ip.is_loopback() && !ip.is_multicast() && !ip.is_unspecified()))
 }
 
 #[cfg(test)]

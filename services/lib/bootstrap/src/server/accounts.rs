@@ -39,7 +39,10 @@ pub(super) fn run(step: &Step<'_>, authorities: &Authorities) -> Result<(), Boot
     let agent = agent.unwrap_or_else(|| server.clone());
     accounts.insert("node".into(), (agent.clone(), "k3s:agent".into()));
     accounts.insert("server".into(), (server.clone(), "k3s:server".into()));
-    let text: String = accounts.iter().map(|(user, (password, group))| format!("{password},{user},{user},{group}\n")).collect();
+    let text: String = accounts
+        .iter()
+        .map(|(user, (password, group))| format!("{password},{user},{user},{group}\n"))
+        .collect();
     files::put(&file, text.as_bytes(), 0o600, Owner::ROOT)?;
     let hash = authority_hash(authorities.server.certificate());
     let long = |user: &str, password: &str| {

@@ -52,7 +52,8 @@ pub(super) fn run(step: &Step<'_>) -> Result<Authorities, BootstrapError> {
 
 fn serving(step: &Step<'_>) -> Leaf {
     let domain = &step.server.cluster_domain;
-    let mut dns: Vec<String> = ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(String::from).into();
+    let mut dns: Vec<String> =
+        ["kubernetes", "kubernetes.default", "kubernetes.default.svc"].map(String::from).into();
     dns.push(format!("kubernetes.default.svc.{domain}"));
     dns.push("localhost".into());
     let mut ips: Vec<IpAddr> = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
@@ -77,7 +78,12 @@ fn serving(step: &Step<'_>) -> Leaf {
 /// Later repetitions go.
 fn unique<T: PartialEq + Clone>(items: &mut Vec<T>) {
     let mut seen: Vec<T> = Vec::new();
-    items.retain(|item| !seen.contains(item) && { seen.push(item.clone()); true });
+    items.retain(|item| {
+        !seen.contains(item) && {
+            seen.push(item.clone());
+            true
+        }
+    });
 }
 
 fn etcd(step: &Step<'_>) -> Result<(), BootstrapError> {
@@ -118,13 +124,19 @@ fn service_key(places: &Places) -> Result<(), BootstrapError> {
 }
 
 /// The certificates of this machine's own node, as an agent gets them by joining.
-pub(super) fn of_node(authorities: &Authorities, node: &Identity, places: &Places) -> Result<(), BootstrapError> {
+pub(super) fn of_node(
+    authorities: &Authorities,
+    node: &Identity,
+    places: &Places,
+) -> Result<(), BootstrapError> {
     use pki::signer::Profile;
     files::folder(&places.agent(""), 0o755)?;
     let (name, ips) = (node.name.clone(), node.ips.clone());
     let client = Profile::ClientKubelet { node: name.clone() }.leaf();
     authorities.client.keep(&places.agent("client-kubelet"), &client)?;
-    authorities.server.keep(&places.agent("serving-kubelet"), &Profile::ServingKubelet { node: name, ips }.leaf())?;
+    authorities
+        .server
+        .keep(&places.agent("serving-kubelet"), &Profile::ServingKubelet { node: name, ips }.leaf())?;
     authorities.client.keep(&places.agent("client-kube-proxy"), &Profile::ClientKubeProxy.leaf())?;
     authorities.client.keep(&places.agent("client-k3s-controller"), &Profile::ClientK3sController.leaf())?;
     write_public(&places.agent("client-ca.crt"), authorities.client.certificate().as_bytes())?;

@@ -24,7 +24,8 @@ pub(super) fn run(step: &Step<'_>) -> Result<(), BootstrapError> {
         let text = pki::kubeconfig_of_files(&step.api, &authority, &certificate, &key);
         files::put(&places.server(&format!("cred/{file}.kubeconfig")), text.as_bytes(), 0o600, Owner::ROOT)?;
     }
-    let (certificate, key) = (files::need(&tls("client-admin", "crt"))?, files::need(&tls("client-admin", "key"))?);
+    let (certificate, key) =
+        (files::need(&tls("client-admin", "crt"))?, files::need(&tls("client-admin", "key"))?);
     let text = pki::kubeconfig(&step.api, &files::need(&authority)?, (&certificate, &key));
     let owner = Owner { uid: 0, gid: group(step)? };
     files::put(&step.server.kubeconfig, text.as_bytes(), step.server.kubeconfig_mode, owner)?;

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Step, url_host};
-use crate::files::{self, Owner};
 use crate::BootstrapError;
+use crate::files::{self, Owner};
 
 const UNIT: &str = "k3s-rs-apiserver.socket";
 const DROP_IN: &str = "/run/systemd/system/k3s-rs-apiserver.socket.d/10-k3s-rs.conf";

@@ -42,7 +42,9 @@ pub(crate) fn run(
 ) -> Result<Cluster, BootstrapError> {
     let advertise = match (server.advertise_address, node) {
         (Some(given), _) => given,
-        (None, Some(node)) => node.external_ips.first().or(node.ips.first()).copied().ok_or(BootstrapError::NoAddress)?,
+        (None, Some(node)) => {
+            node.external_ips.first().or(node.ips.first()).copied().ok_or(BootstrapError::NoAddress)?
+        }
         (None, None) => crate::node::own_address()?,
     };
     let loopback = match config.bind_address {
@@ -84,7 +86,8 @@ fn folders(places: &Places) -> Result<(), BootstrapError> {
     for entry in std::fs::read_dir(&db).map_err(files::error("reading", &db))? {
         let path = entry.map_err(files::error("reading", &db))?.path();
         if path.is_file() {
-            std::os::unix::fs::chown(&path, Some(store.uid), Some(store.gid)).map_err(files::error("owning", &path))?;
+            std::os::unix::fs::chown(&path, Some(store.uid), Some(store.gid))
+                .map_err(files::error("owning", &path))?;
         }
     }
     let controller = crate::handover::owner_of("controller")?;

@@ -14,19 +14,25 @@ pub(super) fn all(libexec: &Path) -> Result<Value, BootstrapError> {
     let mut objects = vec![
         binding("kube-apiserver-kubelet-admin", "system:kubelet-api-admin", "kube-apiserver"),
         // flannel's identity on every node
-        role("system:k3s-controller", json!([
-            {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch"]},
-            {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
-            {"apiGroups": [""], "resources": ["namespaces", "pods", "services", "endpoints"], "verbs": read},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
-            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
-        ])),
+        role(
+            "system:k3s-controller",
+            json!([
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch"]},
+                {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+                {"apiGroups": [""], "resources": ["namespaces", "pods", "services", "endpoints"], "verbs": read},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+            ]),
+        ),
         binding("system:k3s-controller", "system:k3s-controller", "system:k3s-controller"),
         // proxy also does NetworkPolicy
-        role("k3s-rs:proxy", json!([
-            {"apiGroups": [""], "resources": ["namespaces", "pods", "nodes"], "verbs": read},
-            {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
-        ])),
+        role(
+            "k3s-rs:proxy",
+            json!([
+                {"apiGroups": [""], "resources": ["namespaces", "pods", "nodes"], "verbs": read},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+            ]),
+        ),
         binding("k3s-rs:proxy", "k3s-rs:proxy", "system:kube-proxy"),
     ];
     let controller = controller_role(libexec)?;
@@ -52,7 +58,8 @@ fn binding(name: &str, role: &str, user: &str) -> Value {
 fn controller_role(libexec: &Path) -> Result<Value, BootstrapError> {
     let program = libexec.join("k3s-rs-controller");
     let wrong = |reason: String| BootstrapError::Program { program: program.clone(), reason };
-    let output = std::process::Command::new(&program).arg("role").output().map_err(|e| wrong(e.to_string()))?;
+    let output =
+        std::process::Command::new(&program).arg("role").output().map_err(|e| wrong(e.to_string()))?;
     if !output.status.success() {
         return Err(wrong(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }

@@ -16,7 +16,11 @@ const SIGNER: &str = "/run/k3s-rs/signer.sock";
 pub(super) fn run(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result<(), BootstrapError> {
     datastore(step)?;
     apiserver(step, cluster, report)?;
-    if step.server.disable_controllers { withdraw(step.places, "controller")? } else { controller(step, cluster, report)? }
+    if step.server.disable_controllers {
+        withdraw(step.places, "controller")?
+    } else {
+        controller(step, cluster, report)?
+    }
     if step.server.disable_scheduler { withdraw(step.places, "scheduler") } else { scheduler(step, report) }
 }
 
@@ -39,8 +43,10 @@ fn apiserver(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result<
     let (places, server) = (step.places, step.server);
     let mut hand = Handover::begin(places, "apiserver")?;
     let (certificate, key) = hand.pair("serving", &places.tls("serving-kube-apiserver"), report)?;
-    let (kubelet_certificate, kubelet_key) = hand.pair("kubelet-client", &places.tls("client-kube-apiserver"), report)?;
-    let (front_certificate, front_key) = hand.pair("front-client", &places.tls("client-auth-proxy"), report)?;
+    let (kubelet_certificate, kubelet_key) =
+        hand.pair("kubelet-client", &places.tls("client-kube-apiserver"), report)?;
+    let (front_certificate, front_key) =
+        hand.pair("front-client", &places.tls("client-auth-proxy"), report)?;
     let server_ca = hand.copy("server-ca.crt", &places.tls("server-ca.crt"))?;
     let client_ca = hand.copy("client-ca.crt", &places.tls("client-ca.crt"))?;
     let listen = step.config.bind_address.map_or("0.0.0.0".into(), super::url_host);
@@ -64,7 +70,11 @@ fn apiserver(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result<
     }));
     if let Some(store) = &server.datastore {
         settings.insert("datastore".into(), json!(store.endpoint));
-        let files = [("datastoreCaFile", &store.ca_file), ("datastoreCertFile", &store.cert_file), ("datastoreKeyFile", &store.key_file)];
+        let files = [
+            ("datastoreCaFile", &store.ca_file),
+            ("datastoreCertFile", &store.cert_file),
+            ("datastoreKeyFile", &store.key_file),
+        ];
         for (name, file) in files {
             if let Some(file) = file {
                 let copy = hand.copy(&format!("{name}.pem"), file)?;
@@ -95,7 +105,8 @@ fn apiserver(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result<
 fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result<(), BootstrapError> {
     let places = step.places;
     let mut hand = Handover::begin(places, "controller")?;
-    let kubeconfig = hand.kubeconfig(&step.api, &places.tls("server-ca.crt"), &places.tls("client-controller"), report)?;
+    let kubeconfig =
+        hand.kubeconfig(&step.api, &places.tls("server-ca.crt"), &places.tls("client-controller"), report)?;
     for name in ["client-ca.crt", "client-ca.key", "server-ca.key"] {
         hand.copy(name, &places.tls(name))?;
     }
@@ -118,7 +129,8 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
 fn scheduler(step: &Step<'_>, report: &mut Report) -> Result<(), BootstrapError> {
     let places = step.places;
     let mut hand = Handover::begin(places, "scheduler")?;
-    let kubeconfig = hand.kubeconfig(&step.api, &places.tls("server-ca.crt"), &places.tls("client-scheduler"), report)?;
+    let kubeconfig =
+        hand.kubeconfig(&step.api, &places.tls("server-ca.crt"), &places.tls("client-scheduler"), report)?;
     let mut settings = map(json!({"kubeconfig": kubeconfig, "leaderElect": false}));
     apply_arguments(Component::Scheduler, &step.server.arguments, &mut settings, &mut report.warnings)?;
     hand.finish(settings)

@@ -60,16 +60,26 @@ fn every_error_is_told_at_once() {
 #[test]
 fn agents_need_a_server_and_a_token_and_skip_keys_of_servers() {
     let text = "cluster-cidr: 10.42.0.0/16\n";
-    assert_eq!(of(Role::Agent, &[("config.yaml", text)], &[], &[]).unwrap_err().0, ["--server is required", "--token is required"]);
-    let loaded = of(Role::Agent, &[("config.yaml", text)], &[("K3S_URL", "https://a:6443"), ("K3S_TOKEN", "x")], &[]).unwrap();
+    assert_eq!(
+        of(Role::Agent, &[("config.yaml", text)], &[], &[]).unwrap_err().0,
+        ["--server is required", "--token is required"]
+    );
+    let loaded =
+        of(Role::Agent, &[("config.yaml", text)], &[("K3S_URL", "https://a:6443"), ("K3S_TOKEN", "x")], &[])
+            .unwrap();
     assert_eq!(loaded.warnings, ["Unknown flag --cluster-cidr found in config.yaml, skipping"]);
     assert!(loaded.config.node().is_some());
 }
 
 #[test]
 fn what_we_do_not_do_warns_or_fails() {
-    let loaded = of(Role::Server, &[("config.yaml", "cluster-init: false\netcd-snapshot-retention: 9\n")], &[], &[]).unwrap();
+    let loaded =
+        of(Role::Server, &[("config.yaml", "cluster-init: false\netcd-snapshot-retention: 9\n")], &[], &[])
+            .unwrap();
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     let errors = of(Role::Server, &[("config.yaml", "cluster-init: true\n")], &[], &[]).unwrap_err();
-    assert_eq!(errors.to_string(), "invalid configuration:\n  cluster-init: an embedded etcd is not supported yet");
+    assert_eq!(
+        errors.to_string(),
+        "invalid configuration:\n  cluster-init: an embedded etcd is not supported yet"
+    );
 }
