@@ -1,8 +1,12 @@
 //! Admission: what may change or refuse a write before it is stored. One file per plugin.
 
+pub mod certificates;
 pub mod default_toleration_seconds;
+pub mod limit_ranger;
 pub mod namespace_lifecycle;
 pub mod priority;
+pub mod rbac_escalation;
+pub mod resource_quota;
 pub mod runtime_class;
 pub mod service_account;
 pub mod storage;
@@ -14,9 +18,10 @@ use kinds::Operation as Write;
 use meta::GroupResource;
 use schema::Object;
 
-use crate::auth::{BoxFuture, User};
+use crate::auth::{Attributes, BoxFuture, Decision, User};
 use crate::errors::Result;
 use crate::registry::Endpoint;
+use crate::request::RequestInfo;
 use crate::server::Server;
 
 /// What is being done, as admission sees it.
@@ -75,6 +80,34 @@ impl Request<'_> {
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.subresource.is_empty() && self.endpoint.is(group, plural)
     }
+
+    /// The object's name, wherever it is known from.
+    pub fn name_of<'o>(&'o self, object: &'o Object) -> &'o str {
+        if self.name.is_empty() { object.name() } else { self.name }
+    }
+
+    /// Whether the user has a verb on an object of this resource.
+    pub async fn may(&self, verb: &'static str, name: &str) -> bool {
+        let resource = self.resource();
+        self.may_on(&resource.group, &resource.resource, verb, name).await
+    }
+
+    /// Whether the user has a verb on an object of any resource, in the request's namespace.
+    pub async fn may_on(&self, group: &str, plural: &str, verb: &'static str, name: &str) -> bool {
+        let info = RequestInfo {
+            is_resource: true,
+            verb,
+            group: group.to_owned(),
+            version: "*".to_owned(),
+            namespace: self.namespace.to_owned(),
+            resource: plural.to_owned(),
+            name: name.to_owned(),
+            ..RequestInfo::default()
+        };
+        let attributes =
+            Attributes { user: self.user, info: &info, name, field_selector: "", label_selector: "" };
+        self.server.authorizer.authorize(&attributes).await == Decision::Allow
+    }
 }
 
 /// One plugin. Both phases do nothing unless said otherwise.
@@ -108,6 +141,7 @@ impl Chain {
     pub fn standard() -> Self {
         Self(vec![
             Box::new(namespace_lifecycle::NamespaceLifecycle),
+            Box::new(limit_ranger::LimitRanger),
             Box::new(service_account::ServiceAccount),
             Box::new(taint_nodes::TaintNodesByCondition),
             Box::new(priority::Priority),
@@ -115,7 +149,12 @@ impl Chain {
             Box::new(storage::DefaultStorageClass),
             Box::new(storage::StorageObjectInUseProtection),
             Box::new(runtime_class::RuntimeClass),
+            Box::new(certificates::CertificateApproval),
+            Box::new(certificates::CertificateSigning),
+            Box::new(certificates::CertificateSubjectRestriction),
             Box::new(storage::DefaultIngressClass),
+            Box::new(rbac_escalation::RbacEscalation),
+            Box::new(resource_quota::ResourceQuota),
         ])
     }
 

@@ -121,6 +121,9 @@ impl Call {
         kinds::Context {
             now: self.now,
             user: &self.user.name,
+            uid: &self.user.uid,
+            groups: &self.user.groups,
+            extra: &self.user.extra,
             subresource: &self.info.subresource,
             version: &self.endpoint.face.gvk.version,
         }

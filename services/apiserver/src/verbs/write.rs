@@ -258,6 +258,9 @@ fn keep_reset_fields(call: &Call, object: &mut Object, old: &Object) {
             object.set(&["metadata"], kept);
             continue;
         }
+        if *path == ["status", "conditions"] {
+            continue; // only ownership leaves them out: the kind's own hook says which of them stay
+        }
         match old.at(path) {
             Some(value) => object.set(path, value.clone()),
             None => {

@@ -144,7 +144,16 @@ fn writes_are_upstreams() {
         let version = new.api_version().rsplit('/').next().unwrap().to_owned();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let subresource = case["sub"].as_str().unwrap_or("");
-        let cx = crate::Context { now, user: "someone", subresource, version: &version };
+        let extra = std::collections::BTreeMap::new();
+        let cx = crate::Context {
+            now,
+            user: "someone",
+            uid: "",
+            groups: &[],
+            extra: &extra,
+            subresource,
+            version: &version,
+        };
         hooks.default_versioned(&version, &mut new);
         let errors = if case["op"] == "create" {
             new.metadata_mut().insert("uid", "u1");

@@ -199,11 +199,11 @@ pub(crate) static ENDPOINT_SLICE: Kind = Kind {
 pub(crate) static CERTIFICATE_SIGNING_REQUEST: Kind = Kind {
     create: |cx, object| {
         let spec = object.root_mut().map_mut("spec");
-        for key in ["uid", "groups", "extra"] {
-            // who asks is never the client's to say; the server adds the rest of what it knows
+        // who asks is never the client's to say
+        for key in ["username", "uid", "groups", "extra"] {
             spec.remove(key);
         }
-        spec.insert("username", cx.user);
+        requester(cx, spec);
         object.root_mut().insert("status", Map::new());
     },
     update: update_request,
@@ -213,6 +213,25 @@ pub(crate) static CERTIFICATE_SIGNING_REQUEST: Kind = Kind {
     row: rows::certificate_signing_request,
     ..PLAIN
 };
+
+/// Who asks for a certificate, in the fields of its request.
+fn requester(cx: &Context<'_>, spec: &mut Map) {
+    let list = |texts: &[String]| texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>();
+    spec.insert("username", cx.user);
+    if !cx.uid.is_empty() {
+        spec.insert("uid", cx.uid);
+    }
+    if !cx.groups.is_empty() {
+        spec.insert("groups", list(cx.groups));
+    }
+    if !cx.extra.is_empty() {
+        let mut extra = Map::new();
+        for (key, values) in cx.extra {
+            extra.insert(key.clone(), list(values));
+        }
+        spec.insert("extra", extra);
+    }
+}
 
 /// `/approval` sets conditions, `/status` the certificate; approvals once given stay.
 fn update_request(cx: &Context<'_>, object: &mut Object, old: &Object) {
