@@ -32,6 +32,7 @@ mod role;
 mod roles;
 mod service_cidr;
 mod settings;
+mod signer;
 mod statefulset;
 mod table;
 mod tokens;
@@ -64,6 +65,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    signer::serve(&settings, &mut context).await?;
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {

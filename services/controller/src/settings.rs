@@ -46,6 +46,18 @@ pub struct Settings {
     pub controllers: Vec<String>,
     /// Where health and metrics are served, when no socket is handed over.
     pub bind_address: String,
+    /// Signing for nodes that join.
+    pub node_signer: Option<NodeSigner>,
+}
+
+/// Signing for nodes that join.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeSigner {
+    /// Has `client-ca` and `server-ca`, each `.crt` and `.key`.
+    pub folder: PathBuf,
+    /// Where the supervisor asks, when no socket is handed over.
+    pub socket: PathBuf,
 }
 
 impl Default for Settings {
@@ -64,6 +76,7 @@ impl Default for Settings {
             leader_elect: false,
             controllers: vec!["*".into()],
             bind_address: "127.0.0.1:10257".into(),
+            node_signer: None,
         }
     }
 }
