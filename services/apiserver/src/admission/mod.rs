@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod default_toleration_seconds;
 pub mod limit_ranger;
 pub mod namespace_lifecycle;
+pub mod pod_security;
 pub mod priority;
 pub mod rbac_escalation;
 pub mod resource_quota;
@@ -12,7 +13,7 @@ pub mod service_account;
 pub mod storage;
 pub mod taint_nodes;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kinds::Operation as Write;
 use meta::GroupResource;
@@ -68,6 +69,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// The time of the request.
     pub now: jiff::Timestamp,
+    /// Warnings for the client.
+    pub warnings: &'a Mutex<Vec<String>>,
 }
 
 impl Request<'_> {
@@ -79,6 +82,11 @@ impl Request<'_> {
     /// Whether it is about this resource (plural in group), and no subresource of it.
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.subresource.is_empty() && self.endpoint.is(group, plural)
+    }
+
+    /// Adds a warning for the client.
+    pub fn warn(&self, text: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     /// The object's name, wherever it is known from.
@@ -144,6 +152,7 @@ impl Chain {
             Box::new(limit_ranger::LimitRanger),
             Box::new(service_account::ServiceAccount),
             Box::new(taint_nodes::TaintNodesByCondition),
+            Box::new(pod_security::PodSecurity),
             Box::new(priority::Priority),
             Box::new(default_toleration_seconds::DefaultTolerationSeconds),
             Box::new(storage::DefaultStorageClass),

@@ -132,6 +132,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
         old: None,
         dry_run: options.dry_run,
         now: call.now,
+        warnings: &call.warnings,
     };
     call.server.admission.mutate(&request, &mut body).await?;
     call.server.admission.validate(&request, Some(&body)).await?;

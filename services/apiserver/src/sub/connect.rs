@@ -71,6 +71,8 @@ pub async fn run(
     request: Request<Incoming>,
 ) -> Result<Response<Body>> {
     if info.subresource != "log" {
+        // nobody reads warnings of a stream
+        let warnings = std::sync::Mutex::default();
         let admitted = Admitted {
             server,
             endpoint: &endpoint,
@@ -82,6 +84,7 @@ pub async fn run(
             old: None,
             dry_run: false,
             now: jiff::Timestamp::now(),
+            warnings: &warnings,
         };
         server.admission.validate(&admitted, None).await?;
     }
