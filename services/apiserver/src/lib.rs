@@ -22,6 +22,7 @@ pub mod settings;
 pub mod start;
 pub mod store;
 pub mod sub;
+pub mod supervisor;
 pub mod tls;
 pub mod verbs;
 

@@ -77,6 +77,8 @@ pub struct Settings {
     pub compaction_interval_seconds: u64,
     /// API versions to switch on or off, as `--runtime-config`: `group/version=true`.
     pub runtime_config: Vec<String>,
+    /// k3s's supervisor: what agents join by.
+    pub supervisor: Option<crate::supervisor::Settings>,
 }
 
 impl Default for Settings {
@@ -114,6 +116,7 @@ impl Default for Settings {
             audit_log_path: None,
             compaction_interval_seconds: 300,
             runtime_config: Vec::new(),
+            supervisor: None,
         }
     }
 }
