@@ -41,6 +41,8 @@ pub struct Server {
     pub kubelets: crate::sub::connect::Kubelets,
     /// Discovery and OpenAPI.
     pub documents: crate::endpoints::documents::Documents,
+    /// What agents join by.
+    pub supervisor: Option<Arc<crate::supervisor::Supervisor>>,
     /// What is served; swapped whole.
     pub registry: RwLock<Arc<Registry>>,
 }
