@@ -94,7 +94,9 @@ impl Settings {
 
     /// Who signs certificate requests, if anybody.
     pub(crate) fn authority(&self) -> anyhow::Result<Option<Authority>> {
-        let (Some(certificate), Some(key)) = (&self.cluster_signing_cert_file, &self.cluster_signing_key_file) else {
+        let (Some(certificate), Some(key)) =
+            (&self.cluster_signing_cert_file, &self.cluster_signing_key_file)
+        else {
             return Ok(None);
         };
         let authority = Authority::new(&read(certificate)?, &read(key)?);

@@ -4,9 +4,9 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints, ephemeral, ipam,
-    job, namespaces, nodes, pods, policies, protection, quota, replicas, roles, service_cidr, statefulset, tokens,
-    volumes,
+    accounts, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints, ephemeral,
+    ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles, service_cidr,
+    statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
