@@ -44,6 +44,9 @@ pub enum KineError {
     /// The target is there already.
     #[error("{0} exists")]
     Exists(PathBuf),
+    /// There is nothing to export.
+    #[error("there is no database {0}")]
+    Missing(PathBuf),
     /// A key is no text, which kine's table wants.
     #[error("key {0:?} is no text: kine cannot hold it")]
     Key(Vec<u8>),
@@ -142,6 +145,9 @@ fn fill(source: &Connection, target: &Connection) -> rusqlite::Result<Moved> {
 pub fn export(database: &Path, target: &Path) -> Result<Moved, KineError> {
     if target.exists() {
         return Err(KineError::Exists(target.into()));
+    }
+    if !database.exists() {
+        return Err(KineError::Missing(database.into()));
     }
     // the lock keeps a running datastore out; opening checks the file
     let _held = sqlite::lock(database)?;
