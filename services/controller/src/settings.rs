@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::addon::AddonSettings;
 use crate::ipam::Range;
 
 /// The settings file.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub controllers: Vec<String>,
     /// Where health and metrics are served, when no socket is handed over.
     pub bind_address: String,
+    /// Manifests that are applied from a folder.
+    pub addons: AddonSettings,
 }
 
 impl Default for Settings {
@@ -61,6 +64,7 @@ impl Default for Settings {
             leader_elect: false,
             controllers: vec!["*".into()],
             bind_address: "127.0.0.1:10257".into(),
+            addons: AddonSettings::default(),
         }
     }
 }

@@ -4,7 +4,7 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, namespaces, nodes, pods,
+    accounts, addon, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, namespaces, nodes, pods,
     quota, replicas, roles, statefulset,
 };
 
@@ -46,5 +46,6 @@ table! {
     "endpointslice-mirroring-controller" on |_| Ok(Box::new(endpoints::Mirror));
     "serviceaccount-controller" on |_| Ok(Box::new(accounts::DefaultAccounts));
     "root-ca-certificate-publisher-controller" on |s| Ok(Box::new(accounts::RootCertificates { root: s.root_ca()? }));
+    "node-hosts-controller" on |_| Ok(Box::new(addon::NodeHosts));
     "namespace-controller" on |_| Ok(Box::new(namespaces::Namespaces));
 }

@@ -22,7 +22,7 @@ mod view;
 
 pub use caches::Caches;
 pub use controller::{Ask, Controller, Error, Permit, Watch};
-pub use events::{Event, Involved, Level};
+pub use events::{Event, Involved, Level, Recorder};
 pub use kind::Kind;
 pub use lease::{Election, lead};
 pub use plan::{Effect, EffectResult, Failure, Op, Plan, Write, merge_diff};
