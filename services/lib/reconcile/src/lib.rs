@@ -19,7 +19,7 @@ mod runtime;
 mod selector;
 
 pub use controller::{Answer, Ask, Controller, Error, Permit, Refusal, Watch};
-pub use events::{Event, Involved, Level};
+pub use events::{Event, Involved, Level, Recorder};
 pub use lease::{Election, lead};
 pub use metrics::Metrics;
 pub use objects::{Caches, Kind, View};
