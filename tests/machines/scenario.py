@@ -141,6 +141,12 @@ def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Mac
         return dict(cluster.machines)
     (cluster.folder / "share").mkdir(exist_ok=True)
     cluster.boot_all()
+    if "installation" in scenario.needs:
+        # images of a registry there is none of, and programs of parts that are not ours yet
+        from .commands import archive  # noqa: PLC0415
+
+        for node in cluster.nodes:
+            product.prepare(cluster, node.name, archive("basic"))
     return dict(cluster.machines)
 
 

@@ -21,6 +21,7 @@ pub mod settings;
 pub mod start;
 pub mod store;
 pub mod sub;
+pub mod supervisor;
 pub mod tls;
 pub mod verbs;
 

@@ -56,6 +56,8 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         Box::new(Rbac(policy.clone())),
     ]);
     let kubelets = Kubelets::from_settings(&settings).context("kubelet certificates")?;
+    let supervisor = settings.supervisor.clone().map(crate::supervisor::Supervisor::new);
+    let supervisor = supervisor.transpose().context("supervisor")?.map(Arc::new);
     Ok(Arc::new(Server {
         store,
         authenticator: Box::new(Authenticators(authenticators)),
@@ -68,6 +70,7 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         policy,
         kubelets,
         documents: Documents,
+        supervisor,
         registry: RwLock::new(Arc::new(registry)),
         settings,
     }))
@@ -94,12 +97,17 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(compact::run(kv, cache, Duration::from_secs(interval)));
     }
     tokio::spawn(crate::start::run(server.clone()));
+    if let Some(supervisor) = server.supervisor.clone() {
+        tokio::spawn(supervisor.start(server.clone()));
+    }
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
         let server = server.clone();
         let service = move |request, peer| crate::http::chain::handle(server.clone(), request, peer);
         serving.spawn(web::serve(listener, Some(tls.clone()), service, context.shutdown.clone()));
     }
+    let alive = server.clone();
+    context.feed_watchdog(move || probe(alive.clone()));
     context.ready("serving");
     let mut stop = context.shutdown.clone();
     stop.wait().await;
@@ -108,4 +116,11 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     server.store.cache.close_watches();
     while serving.join_next().await.is_some() {}
     Ok(())
+}
+
+/// A request's way through the process without the store: a stalled disk is no reason to be restarted.
+async fn probe(server: Arc<Server>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // on another task: the workers must take new ones
+    let read = tokio::spawn(async move { server.peek("", "namespaces", "", "kube-system").map(drop) });
+    read.await?.map_err(|error| error.to_string().into())
 }

@@ -65,6 +65,8 @@ pub struct Settings {
     pub compaction_interval_seconds: u64,
     /// API versions to switch on or off, as `--runtime-config`: `group/version=true`.
     pub runtime_config: Vec<String>,
+    /// k3s's supervisor: what agents join by.
+    pub supervisor: Option<crate::supervisor::Settings>,
 }
 
 impl Default for Settings {
@@ -96,6 +98,7 @@ impl Default for Settings {
             anonymous_auth: true,
             compaction_interval_seconds: 300,
             runtime_config: Vec::new(),
+            supervisor: None,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 mod accounts;
 mod addon;
+mod bootstrap;
+mod certificates;
 mod claim;
 mod common;
 mod cron;
@@ -13,6 +15,7 @@ mod deployment;
 mod discovery;
 mod disruption;
 mod endpoints;
+mod ephemeral;
 mod garbage;
 mod history;
 mod ipam;
@@ -20,15 +23,21 @@ mod job;
 mod namespaces;
 mod nodes;
 mod pods;
+mod policies;
 #[cfg(test)]
 mod properties;
+mod protection;
 mod quota;
 mod replicas;
 mod role;
 mod roles;
+mod service_cidr;
 mod settings;
+mod signer;
 mod statefulset;
 mod table;
+mod tokens;
+mod volumes;
 
 pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
@@ -58,6 +67,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    signer::serve(&settings, &mut context).await?;
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {
@@ -85,7 +95,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
-    let addons = addon::run(client.clone(), settings.addons.clone());
+    let addons = addon::run(addon::client(&client, &settings.addons)?, settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,

@@ -57,6 +57,11 @@ impl Type {
         Schema::builtin(gvk).map(|schema| Self { schema, gvk: gvk.clone() })
     }
 
+    /// A type made at run time, from a table of its own.
+    pub fn at_run_time(schema: Schema, gvk: GroupVersionKind) -> Self {
+        Self { schema, gvk }
+    }
+
     /// Whether it is built in: protobuf, strategic merge, list items without their type.
     pub fn is_built_in(&self) -> bool {
         std::sync::Arc::ptr_eq(&self.schema.table, schema::Table::builtin())

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn marks_join_what_is_there() {
-        let mut object = json!({"kind": "X", "metadata": {"name": "a", "labels": {"k": "v"}, "annotations": null}});
+        let mut object =
+            json!({"kind": "X", "metadata": {"name": "a", "labels": {"k": "v"}, "annotations": null}});
         mark(&mut object, "coredns");
         let metadata = &object["metadata"];
         assert_eq!(metadata["labels"]["k"], "v");

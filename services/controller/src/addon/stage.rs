@@ -11,7 +11,7 @@ use super::AddonSettings;
 
 /// Why they could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", path.display())]
+#[error("{}", .path.display())]
 pub(crate) struct StageError {
     path: PathBuf,
     source: std::io::Error,
@@ -87,7 +87,10 @@ mod tests {
             ("p: %{CLUSTER_DNS_IPFAMILYPOLICY}%", "p: RequireDualStack"),
             ("i: %{SYSTEM_DEFAULT_REGISTRY}%a/b", "i: r.example/a/b"),
             ("r: %{SYSTEM_DEFAULT_REGISTRY_RAW}%", "r: r.example"),
-            ("%{CLUSTER_DOMAIN}% %{DEFAULT_LOCAL_STORAGE_PATH}%", "cluster.local /var/lib/rancher/k3s/storage"),
+            (
+                "%{CLUSTER_DOMAIN}% %{DEFAULT_LOCAL_STORAGE_PATH}%",
+                "cluster.local /var/lib/rancher/k3s/storage",
+            ),
             ("%{UNKNOWN}%", "%{UNKNOWN}%"),
         ] {
             assert_eq!(fill(template, &settings), filled);

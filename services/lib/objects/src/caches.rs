@@ -5,42 +5,64 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use client::{Cache, CacheBuilder, Client, Key, Resource};
+use client::{Cache, CacheBuilder, Client, Key, Resource, Snapshot};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::kind::project;
 use crate::view::{OWN, OWNER, own, owners};
 use crate::{Kind, View};
 
 /// A change of a cached object, without its type.
-pub(crate) struct Note {
-    pub(crate) kind: TypeId,
-    pub(crate) key: Key,
-    pub(crate) revision: u64,
-    pub(crate) old: Option<Arc<dyn Any + Send + Sync>>,
-    pub(crate) new: Option<Arc<dyn Any + Send + Sync>>,
+pub struct Note {
+    /// Its kind.
+    pub kind: TypeId,
+    /// Its key.
+    pub key: Key,
+    /// Its revision.
+    pub revision: u64,
+    /// What it was.
+    pub old: Option<Arc<dyn Any + Send + Sync>>,
+    /// What it is.
+    pub new: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Note").field("key", &self.key).field("revision", &self.revision).finish_non_exhaustive()
+    }
 }
 
 /// What is known of an object's presence.
-pub(crate) struct Presence {
-    pub(crate) uid: String,
-    pub(crate) deleting: bool,
-    pub(crate) revision: u64,
+#[derive(Debug, Clone)]
+pub struct Presence {
+    /// Its uid.
+    pub uid: String,
+    /// Whether its deletion has begun.
+    pub deleting: bool,
+    /// Its revision.
+    pub revision: u64,
 }
 
-trait Erased: Send + Sync {
+/// A kind's cache, without its type.
+pub trait Follower: Send + Sync {
+    /// What is there now: a `Snapshot` of the kind.
     fn snapshot(&self) -> Arc<dyn Any + Send + Sync>;
+    /// Whether and how an object is there.
     fn presence(&self, key: &Key) -> Option<Presence>;
+    /// All keys.
     fn keys(&self) -> Vec<Key>;
+    /// Completes with the first list.
     fn synced(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Whether the first list is in.
     fn is_synced(&self) -> bool;
+    /// Sends every change from now on, what is there first.
     fn follow(&self, notes: mpsc::UnboundedSender<Note>);
 }
 
 /// The caches of a process, by kind.
 pub struct Caches {
     client: Client,
-    caches: HashMap<TypeId, (Resource, Box<dyn Erased>)>,
+    caches: HashMap<TypeId, (Resource, Box<dyn Follower>)>,
 }
 
 impl std::fmt::Debug for Caches {
@@ -57,15 +79,14 @@ impl Caches {
 
     /// Follows a kind, unless it is followed already. Must be called in a runtime.
     pub fn declare<K: Kind>(&mut self) {
-        self.caches.entry(TypeId::of::<K>()).or_insert_with(|| {
-            let builder = CacheBuilder::new(K::resource(), project::<K>).index(OWNER, owners).index(OWN, own);
-            (K::resource(), Box::new(builder.start(self.client.clone())))
-        });
+        self.caches
+            .entry(TypeId::of::<K>())
+            .or_insert_with(|| (K::resource(), K::start_cache(self.client.clone())));
     }
 
     /// What plans see now.
     pub fn view(&self) -> View {
-        View { kinds: self.caches.iter().map(|(kind, (_, cache))| (*kind, cache.snapshot())).collect() }
+        View::of(self.caches.iter().map(|(kind, (_, cache))| (*kind, cache.snapshot())).collect())
     }
 
     /// Completes when every cache has its first list.
@@ -81,31 +102,52 @@ impl Caches {
         missing.map(|(resource, _)| resource.plural.to_string()).collect()
     }
 
-    pub(crate) fn kind_of(&self, resource: &Resource) -> Option<TypeId> {
+    /// The kind of a resource, if it is followed.
+    pub fn kind_of(&self, resource: &Resource) -> Option<TypeId> {
         self.caches.iter().find(|(_, (r, _))| r == resource).map(|(kind, _)| *kind)
     }
 
-    pub(crate) fn presence(&self, kind: TypeId, key: &Key) -> Option<Presence> {
+    /// Whether and how an object is there.
+    pub fn presence(&self, kind: TypeId, key: &Key) -> Option<Presence> {
         self.caches.get(&kind)?.1.presence(key)
     }
 
-    pub(crate) fn keys(&self, kind: TypeId) -> Vec<Key> {
+    /// All keys of a kind.
+    pub fn keys(&self, kind: TypeId) -> Vec<Key> {
         self.caches.get(&kind).map(|(_, cache)| cache.keys()).unwrap_or_default()
     }
 
-    pub(crate) fn follow(&self, notes: &mpsc::UnboundedSender<Note>) {
+    /// Sends every change of every kind, what is there first.
+    pub fn follow(&self, notes: &mpsc::UnboundedSender<Note>) {
         for (_, cache) in self.caches.values() {
             cache.follow(notes.clone());
         }
     }
 }
 
-pub(crate) fn revision<K: Kind>(object: &K) -> u64 {
+fn revision<K: Kind>(object: &K) -> u64 {
     let text = object.metadata().resource_version.as_deref();
     text.and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
-impl<K: Kind> Erased for Cache<K> {
+/// See [`Kind::start_cache`].
+pub(crate) fn start<K: Kind>(client: Client) -> Box<dyn Follower> {
+    let builder = CacheBuilder::new(K::resource(), K::project).index(OWNER, owners).index(OWN, own);
+    Box::new(builder.start(client))
+}
+
+/// See [`Kind::snapshot_of`].
+pub(crate) fn snapshot_of<K: Kind>(values: Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error> {
+    let mut snapshot = Snapshot::empty([OWNER, OWN]);
+    let indexed = |i: usize, object: &K| if i == 0 { owners(object) } else { own(object) };
+    for value in values {
+        let object = K::project(value.to_string().as_bytes())?;
+        snapshot.replace(&object.key(), Some(Arc::new(object)), &indexed);
+    }
+    Ok(Arc::new(snapshot))
+}
+
+impl<K: Kind> Follower for Cache<K> {
     fn snapshot(&self) -> Arc<dyn Any + Send + Sync> {
         Cache::snapshot(self)
     }

@@ -1,24 +1,60 @@
 //! What the caches hold: typed objects, trimmed of what no loop reads.
 
-use client::{Key, Resource};
+use std::any::Any;
+use std::sync::Arc;
+
+use client::{Client, Key, Resource};
 use k8s_openapi::api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::Follower;
+use crate::caches::{snapshot_of, start};
 
 /// A kind the caches can hold.
+///
+/// The methods without a body are implemented for each kind by this crate and by it alone: calling them from generic code
+/// compiles nothing anew.
 pub trait Kind:
-    k8s_openapi::Resource
-    + k8s_openapi::Metadata<Ty = ObjectMeta>
-    + Serialize
-    + DeserializeOwned
-    + Clone
-    + Send
-    + Sync
-    + 'static
+    k8s_openapi::Resource + k8s_openapi::Metadata<Ty = ObjectMeta> + Clone + Send + Sync + 'static
 {
     /// Whether its objects live in namespaces.
     const NAMESPACED: bool;
+
+    /// Reads the JSON form.
+    ///
+    /// # Errors
+    /// It is no object of this kind.
+    fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error>;
+
+    /// The JSON form.
+    ///
+    /// # Errors
+    /// There is none.
+    fn encode(&self) -> Result<Value, serde_json::Error>;
+
+    /// An object as caches hold it: decoded, trimmed.
+    ///
+    /// # Errors
+    /// It is no object of this kind.
+    fn project(bytes: &[u8]) -> Result<Self, serde_json::Error>;
+
+    /// Starts to follow the kind. Must be called in a runtime.
+    fn start_cache(client: Client) -> Box<dyn Follower>;
+
+    /// A snapshot of these objects, as the cache would show it.
+    ///
+    /// # Errors
+    /// One of them is no object of this kind.
+    fn snapshot_of(objects: Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
+
+    /// Reads the JSON form from a tree.
+    ///
+    /// # Errors
+    /// It is no object of this kind.
+    fn from_value(value: &Value) -> Result<Self, serde_json::Error> {
+        Self::decode(value.to_string().as_bytes())
+    }
 
     /// Drops what no loop reads.
     fn trim(&mut self) {}
@@ -95,7 +131,34 @@ pub trait Kind:
 
 macro_rules! kinds {
     ($scope:literal: $($path:path $({ $($extra:item)* })?),* $(,)?) => {
-        $(impl Kind for $path { const NAMESPACED: bool = $scope; $($($extra)*)? })*
+        $(impl Kind for $path {
+            const NAMESPACED: bool = $scope;
+
+            fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+                serde_json::from_slice(bytes)
+            }
+
+            fn encode(&self) -> Result<Value, serde_json::Error> {
+                serde_json::to_value(self)
+            }
+
+            fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+                let mut object = Self::decode(bytes)?;
+                object.metadata.managed_fields = None;
+                object.trim();
+                Ok(object)
+            }
+
+            fn start_cache(client: Client) -> Box<dyn Follower> {
+                start::<Self>(client)
+            }
+
+            fn snapshot_of(objects: Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error> {
+                snapshot_of::<Self>(objects)
+            }
+
+            $($($extra)*)?
+        })*
     };
 }
 
@@ -139,6 +202,7 @@ kinds! { false:
     api::core::v1::Namespace, api::core::v1::Node, api::core::v1::PersistentVolume,
     api::rbac::v1::ClusterRole, api::certificates::v1::CertificateSigningRequest,
     api::storage::v1::StorageClass, api::storage::v1::VolumeAttachment, api::storage::v1::CSIDriver,
+    api::storage::v1::CSINode, api::storage::v1::VolumeAttributesClass, api::resource::v1::DeviceClass,
     api::networking::v1::ServiceCIDR, api::networking::v1::IPAddress,
     api::admissionregistration::v1::ValidatingAdmissionPolicy, api::scheduling::v1::PriorityClass,
 }
@@ -165,12 +229,4 @@ fn trim_pod(pod: &mut api::core::v1::Pod) {
     spec.host_aliases = None;
     spec.dns_config = None;
     spec.security_context = None;
-}
-
-/// An object of a cache: decoded, trimmed.
-pub(crate) fn project<K: Kind>(bytes: &[u8]) -> Result<K, serde_json::Error> {
-    let mut object: K = serde_json::from_slice(bytes)?;
-    object.metadata_mut().managed_fields = None;
-    object.trim();
-    Ok(object)
 }

@@ -17,11 +17,53 @@ pub(crate) const OWN: &str = "own";
 #[derive(Clone, Default, Debug)]
 pub struct View {
     pub(crate) kinds: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    backwards: bool,
+}
+
+/// An iterator as it is, or from its end.
+enum Order<I, T> {
+    Forwards(I),
+    Backwards(std::iter::Rev<std::vec::IntoIter<T>>),
+}
+
+impl<T, I: Iterator<Item = T>> Iterator for Order<I, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        match self {
+            Self::Forwards(inner) => inner.next(),
+            Self::Backwards(inner) => inner.next(),
+        }
+    }
 }
 
 impl View {
+    /// Of these snapshots.
+    pub(crate) fn of(kinds: HashMap<TypeId, Arc<dyn Any + Send + Sync>>) -> Self {
+        Self { kinds, backwards: false }
+    }
+
+    /// Shows a snapshot of a kind, see [`Kind::snapshot_of`].
+    pub fn show<K: Kind>(&mut self, snapshot: Arc<dyn Any + Send + Sync>) {
+        self.kinds.insert(TypeId::of::<K>(), snapshot);
+    }
+
+    /// The same objects, listed from the end: what a plan must not depend on.
+    pub fn backwards(mut self) -> Self {
+        self.backwards = true;
+        self
+    }
+
     fn kind<K: Kind>(&self) -> Option<&Snapshot<K>> {
         self.kinds.get(&TypeId::of::<K>()).and_then(|s| s.downcast_ref())
+    }
+
+    fn order<T, I: Iterator<Item = T>>(&self, inner: I) -> Order<I, T> {
+        if self.backwards {
+            Order::Backwards(inner.collect::<Vec<_>>().into_iter().rev())
+        } else {
+            Order::Forwards(inner)
+        }
     }
 
     /// One object.
@@ -36,28 +78,32 @@ impl View {
 
     /// The objects of a namespace.
     pub fn list<'a, K: Kind>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
-        self.kind::<K>().into_iter().flat_map(move |s| s.namespace(namespace)).map(|(_, object)| object)
+        let found = self.kind::<K>().into_iter().flat_map(move |s| s.namespace(namespace));
+        self.order(found.map(|(_, object)| object))
     }
 
     /// All objects.
     pub fn all<K: Kind>(&self) -> impl Iterator<Item = &Arc<K>> {
-        self.kind::<K>().into_iter().flat_map(Snapshot::iter).map(|(_, object)| object)
+        self.order(self.kind::<K>().into_iter().flat_map(Snapshot::iter).map(|(_, object)| object))
     }
 
     /// The objects an owner controls.
     pub fn owned<'a, K: Kind>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
-        self.kind::<K>().into_iter().flat_map(move |s| s.by(OWNER, uid)).map(|(_, object)| object)
+        let found = self.kind::<K>().into_iter().flat_map(move |s| s.by(OWNER, uid));
+        self.order(found.map(|(_, object)| object))
     }
 
     /// The objects of a namespace that no owner controls.
     pub fn orphans<K: Kind>(&self, namespace: &str) -> Vec<&Arc<K>> {
         let value = orphans(namespace);
-        self.kind::<K>().into_iter().flat_map(|s| s.by(OWNER, &value)).map(|(_, object)| object).collect()
+        let found = self.kind::<K>().into_iter().flat_map(|s| s.by(OWNER, &value)).map(|(_, object)| object);
+        self.order(found).collect()
     }
 
     /// The objects the kind's own index holds under a value (a node's pods).
     pub fn indexed<'a, K: Kind>(&'a self, value: &'a str) -> impl Iterator<Item = &'a Arc<K>> {
-        self.kind::<K>().into_iter().flat_map(move |s| s.by(OWN, value)).map(|(_, object)| object)
+        let found = self.kind::<K>().into_iter().flat_map(move |s| s.by(OWN, value));
+        self.order(found.map(|(_, object)| object))
     }
 }
 
