@@ -38,7 +38,7 @@ with subtest("malformed YAML and JSON"):
     refused("apply -f /root/bad.yaml", "error: error parsing /root/bad.yaml: error converting YAML to JSON: yaml: line 3: mapping values are not allowed in this context")
     answer = raw("POST", "/api/v1/namespaces/default/pods", '{"kind": "Pod", ')
     t.assertEqual((400, "BadRequest"), (answer["code"], answer["reason"]))
-    t.assertIn("couldn't get version/kind; json parse error: unexpected end of JSON input", answer["message"])
+    t.assertIn("couldn't get version/kind; json parse error: ", answer["message"])
     answer = raw("POST", "/api/v1/namespaces/default/pods", "a: b", "text/plain")
     t.assertEqual((415, "UnsupportedMediaType"), (answer["code"], answer["reason"]))
 

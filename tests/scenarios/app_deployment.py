@@ -102,17 +102,19 @@ with subtest("diff shows a change and ends with 1"):
     t.assertIn("+  replicas: 2", text)
 
 with subtest("server-side apply: a first time, a second time, a conflict, by force"):
-    part = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}, "data": {"other": "x"}}
+    kubectl("create configmap shared --from-literal=first=1")
+    part = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared"}, "data": {"other": "x"}}
     server.write_file("/root/part.json", json.dumps(part))
-    t.assertEqual("configmap/page serverside-applied\n", kubectl("apply --server-side --field-manager=mine -f /root/part.json"))
-    before = get("configmap page")["metadata"]["resourceVersion"]
+    t.assertEqual("configmap/shared serverside-applied\n", kubectl("apply --server-side --field-manager=mine -f /root/part.json"))
+    before = get("configmap shared")["metadata"]["resourceVersion"]
     kubectl("apply --server-side --field-manager=mine -f /root/part.json")
-    t.assertEqual(before, get("configmap page")["metadata"]["resourceVersion"])
+    t.assertEqual(before, get("configmap shared")["metadata"]["resourceVersion"])
     server.write_file("/root/part.json", json.dumps({**part, "data": {"other": "y"}}))
     text = server.fail("kubectl apply --server-side --field-manager=theirs -f /root/part.json")
     t.assertIn('error: Apply failed with 1 conflict: conflict with "mine": .data.other', text)
     kubectl("apply --server-side --field-manager=theirs --force-conflicts -f /root/part.json")
-    t.assertEqual({"index.html": "version one\n", "other": "y"}, get("configmap page")["data"])
+    t.assertEqual({"first": "1", "other": "y"}, get("configmap shared")["data"])
+    kubectl("delete configmap shared")
 
 with subtest("scale up and down"):
     t.assertEqual("deployment.apps/web scaled\n", kubectl("scale deployment/web --replicas=5"))

@@ -16,8 +16,8 @@ def get(what):
 
 
 def apply(*objects):
-    server.write_file("/root/objects.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    return kubectl("apply -f /root/objects.json")
+    server.write_file("/root/objects.yaml", "\n---\n".join(map(json.dumps, objects)))
+    return kubectl("apply -f /root/objects.yaml")
 
 
 def template(name, script, **spec):

@@ -3,6 +3,7 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod addon;
 mod bootstrap;
 mod certificates;
 mod claim;
@@ -38,6 +39,7 @@ mod table;
 mod tokens;
 mod volumes;
 
+pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
 pub use settings::Settings;
 
@@ -93,6 +95,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
+    let addons = addon::run(client.clone(), settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,
@@ -102,6 +105,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tokio::select! {
         () = runtime.run() => anyhow::bail!("the runtime ended"),
         () = collector => anyhow::bail!("the garbage collector ended"),
+        () = addons => anyhow::bail!("the AddOn controller ended"),
         () = lost => anyhow::bail!("leadership lost"),
         () = context.shutdown.wait() => Ok(()),
     }

@@ -17,8 +17,8 @@ use futures_util::future::join_all;
 use zbus::OwnedFd;
 
 use crate::Kubelet;
-use crate::eviction::terminated_by_kubelet;
 use crate::events::Kind;
+use crate::eviction::terminated_by_kubelet;
 use crate::pod::facts::PodFacts;
 use crate::pod::status::Verdict;
 use crate::pod::workers::{self, Handle};
@@ -169,19 +169,21 @@ async fn inhibit(login: &LoginProxy<'_>) -> zbus::Result<OwnedFd> {
 
 /// Sees to it that logind waits long enough.
 async fn ensure_delay(bus: &zbus::Connection, login: &LoginProxy<'_>, wanted: Duration) -> zbus::Result<()> {
-    let enough = async || login.inhibit_delay_max_usec().await.map(|now| Duration::from_micros(now) >= wanted);
+    let enough =
+        async || login.inhibit_delay_max_usec().await.map(|now| Duration::from_micros(now) >= wanted);
     if enough().await? {
         return Ok(());
     }
-    let text = format!(
-        "# Kubelet logind override\n[Login]\nInhibitDelayMaxSec={}\n",
-        wanted.as_secs()
-    );
+    let text = format!("# Kubelet logind override\n[Login]\nInhibitDelayMaxSec={}\n", wanted.as_secs());
     let path = Path::new(DROP_IN);
     let dir = path.parent().unwrap_or(Path::new("/"));
     if let Err(error) = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(path, text)) {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, seconds = wanted.as_secs(), "Cannot make logind wait long enough for a graceful shutdown");
+        tracing::warn!(
+            error,
+            seconds = wanted.as_secs(),
+            "Cannot make logind wait long enough for a graceful shutdown"
+        );
         return Ok(());
     }
     SystemdProxy::new(bus).await?.kill_unit("systemd-logind.service", "all", nix::libc::SIGHUP).await?;

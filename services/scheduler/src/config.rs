@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::plugins::{
-    Plugin, PluginSet, balanced_allocation, inter_pod_affinity, node_affinity, node_resources, pod_topology_spread,
+    Plugin, PluginSet, balanced_allocation, inter_pod_affinity, node_affinity, node_resources,
+    pod_topology_spread,
 };
 
 /// The configuration as written.
@@ -205,13 +206,22 @@ impl Profile {
             profile.change_weights(point)?;
         }
         for point in [&plugins.multi_point, &plugins.post_filter] {
-            let named = |list: &[Named]| list.iter().any(|n| n.name == "*" || n.name == Plugin::DefaultPreemption.name());
+            let named = |list: &[Named]| {
+                list.iter().any(|n| n.name == "*" || n.name == Plugin::DefaultPreemption.name())
+            };
             profile.preempts &= !named(&point.disabled);
             profile.preempts |= named(&point.enabled);
         }
         let others = [
-            plugins.pre_enqueue, plugins.queue_sort, plugins.pre_filter, plugins.pre_score, plugins.reserve,
-            plugins.permit, plugins.pre_bind, plugins.bind, plugins.post_bind,
+            plugins.pre_enqueue,
+            plugins.queue_sort,
+            plugins.pre_filter,
+            plugins.pre_score,
+            plugins.reserve,
+            plugins.permit,
+            plugins.pre_bind,
+            plugins.bind,
+            plugins.post_bind,
         ];
         for named in others.iter().flat_map(|set| &set.enabled) {
             plugin(&named.name)?;
@@ -316,13 +326,18 @@ impl Configuration {
         for (field, _) in ignored.into_iter().filter(|(_, given)| *given) {
             tracing::warn!(field, "A field of the scheduler configuration has no effect");
         }
-        let (initial, most) = (self.pod_initial_backoff_seconds.unwrap_or(1), self.pod_max_backoff_seconds.unwrap_or(10));
+        let (initial, most) =
+            (self.pod_initial_backoff_seconds.unwrap_or(1), self.pod_max_backoff_seconds.unwrap_or(10));
         ensure!(initial > 0, "podInitialBackoffSeconds: must be greater than 0");
-        ensure!(most >= initial, "podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds");
+        ensure!(
+            most >= initial,
+            "podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds"
+        );
         let mut profiles = Vec::new();
         let specs = if self.profiles.is_empty() { vec![ProfileSpec::default()] } else { self.profiles };
         for spec in specs {
-            let percentage = spec.percentage_of_nodes_to_score.or(self.percentage_of_nodes_to_score).unwrap_or(0);
+            let percentage =
+                spec.percentage_of_nodes_to_score.or(self.percentage_of_nodes_to_score).unwrap_or(0);
             ensure!((0..=100).contains(&percentage), "percentageOfNodesToScore: not in valid range [0-100]");
             let profile = Profile { percentage, ..Profile::of(spec)? };
             if profiles.iter().any(|p: &Profile| p.name == profile.name) {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::config::Profile;
 use crate::model::Pod;
+use crate::plugins::default_preemption::{self as preempt, Preemption};
 use crate::plugins::node_resources::Shift;
 use crate::plugins::volume_binding::{self, Promises};
 use crate::plugins::{Cause, Plugin, PluginSet};
-use crate::plugins::default_preemption::{self as preempt, Preemption};
 use crate::state::{Slot, State, World};
 use crate::terms::{Look, Own, Template, Templates};
 
@@ -76,7 +76,14 @@ impl Decider {
     }
 
     /// Decides about a pod of the n-th profile.
-    pub fn decide(&mut self, pod: &Arc<Pod>, which: usize, profile: &Profile, state: &mut State, world: &World) -> Decision {
+    pub fn decide(
+        &mut self,
+        pod: &Arc<Pod>,
+        which: usize,
+        profile: &Profile,
+        state: &mut State,
+        world: &World,
+    ) -> Decision {
         let all = state.nodes.order().len();
         if all == 0 {
             return Decision::Refuse(Refusal {
@@ -92,8 +99,16 @@ impl Decider {
         let own = match Own::of(pod, profile, state, world) {
             Ok(own) => own,
             Err(rejection) => {
-                let diagnosis = Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(rejection.message) };
-                return refuse(pod, profile, state, all, &diagnosis, [rejection.plugin].into_iter().collect());
+                let diagnosis =
+                    Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(rejection.message) };
+                return refuse(
+                    pod,
+                    profile,
+                    state,
+                    all,
+                    &diagnosis,
+                    [rejection.plugin].into_iter().collect(),
+                );
             }
         };
         if own.only.as_ref().is_some_and(Vec::is_empty) {
@@ -116,17 +131,32 @@ impl Decider {
         let Some(best) = best(template, &look, &feasible, &mut self.random) else {
             let named = own.only.iter().map(|_| Plugin::NodeAffinity);
             let plugins = causes.values().map(|c| c.plugin()).chain(named).collect();
-            let absent = own.only.as_ref().map(|only| {
-                ("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), all - only.len())
-            });
+            let absent = own
+                .only
+                .as_ref()
+                .map(|only| ("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), all - only.len()));
             let diagnosis = Diagnosis { causes, absent, before: None };
-            return refuse_all(pod, profile, (state, world), &own, template, (all, &diagnosis, plugins), &mut self.random);
+            return refuse_all(
+                pod,
+                profile,
+                (state, world),
+                &own,
+                template,
+                (all, &diagnosis, plugins),
+                &mut self.random,
+            );
         };
         place(&look, best, feasible.len())
     }
 
     /// The scores of the nodes a pod could have, for comparison with upstream.
-    pub fn scores(&mut self, pod: &Arc<Pod>, profile: &Profile, state: &mut State, world: &World) -> BTreeMap<String, i64> {
+    pub fn scores(
+        &mut self,
+        pod: &Arc<Pod>,
+        profile: &Profile,
+        state: &mut State,
+        world: &World,
+    ) -> BTreeMap<String, i64> {
         self.templates.resize_with(self.templates.len().max(1), Templates::default);
         let Ok(own) = Own::of(pod, profile, state, world) else { return BTreeMap::new() };
         let template = self.templates[0].of(&pod.class, profile, state, world);
@@ -242,7 +272,9 @@ fn place(look: &Look<'_>, slot: Slot, feasible: usize) -> Decision {
     let name = look.state.nodes.name(slot).to_owned();
     let promises = match (&look.own.claims, look.state.nodes.node(slot)) {
         // it was found a moment ago, from the same snapshot
-        (Some(claims), Some(node)) => volume_binding::find_volumes(look.world, claims, node).unwrap_or_default(),
+        (Some(claims), Some(node)) => {
+            volume_binding::find_volumes(look.world, claims, node).unwrap_or_default()
+        }
         _ => Promises::default(),
     };
     Decision::Place(Placement { node: name, promises, feasible })
@@ -255,11 +287,19 @@ fn refuse_unknown(pod: &Pod, profile: &Profile, state: &State, all: usize) -> De
 }
 
 /// A refusal nobody's going could change.
-fn refuse(pod: &Pod, profile: &Profile, state: &State, all: usize, diagnosis: &Diagnosis, plugins: PluginSet) -> Decision {
+fn refuse(
+    pod: &Pod,
+    profile: &Profile,
+    state: &State,
+    all: usize,
+    diagnosis: &Diagnosis,
+    plugins: PluginSet,
+) -> Decision {
     let mut message = diagnosis.message(all, &|_, _| Vec::new());
     let mut nominate = Some(String::new());
     if profile.preempts {
-        let unhelpful = format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
+        let unhelpful =
+            format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
         let text = match preempt::ineligible(pod, state, true) {
             Some(reason) => {
                 nominate = None;
@@ -287,7 +327,12 @@ fn refuse_all(
     };
     let message = words(template, state);
     if !profile.preempts {
-        return Decision::Refuse(Refusal { message, plugins, nominate: Some(String::new()), preemption: None });
+        return Decision::Refuse(Refusal {
+            message,
+            plugins,
+            nominate: Some(String::new()),
+            preemption: None,
+        });
     }
     match preempt::preempt(pod, profile, state, world, own, template, diagnosis, random) {
         preempt::Outcome::Ineligible(reason) => {
@@ -324,11 +369,16 @@ impl Diagnosis {
 }
 
 /// Counted reasons, sorted as text (so 10 comes before 2).
-pub(crate) fn histogram(head: &str, mut counts: BTreeMap<String, usize>, absent: Option<(String, usize)>) -> String {
+pub(crate) fn histogram(
+    head: &str,
+    mut counts: BTreeMap<String, usize>,
+    absent: Option<(String, usize)>,
+) -> String {
     if let Some((reason, nodes)) = absent.filter(|(_, nodes)| *nodes > 0) {
         *counts.entry(reason).or_default() += nodes;
     }
-    let mut texts: Vec<String> = counts.into_iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
+    let mut texts: Vec<String> =
+        counts.into_iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
     texts.sort();
     if texts.is_empty() { head.to_owned() } else { format!("{head} {}.", texts.join(", ")) }
 }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::model::{
-    Attachment, Budget, Capacity, Claim, CsiNode, Driver, Namespace, Node, Pod, Selecting, Service, StorageClass,
-    Volume,
+    Attachment, Budget, Capacity, Claim, CsiNode, Driver, Namespace, Node, Pod, Selecting, Service,
+    StorageClass, Volume,
 };
 use crate::queue::Event;
 
@@ -73,7 +73,11 @@ fn forward<P: Send + Sync + 'static>(
 impl Feed {
     /// Starts following everything. Must be called in a runtime.
     pub(crate) fn start(client: &Client) -> Self {
-        fn whole<P: Send + Sync + 'static>(resource: Resource, project: client::Project<P>, client: &Client) -> Cache<P> {
+        fn whole<P: Send + Sync + 'static>(
+            resource: Resource,
+            project: client::Project<P>,
+            client: &Client,
+        ) -> Cache<P> {
             CacheBuilder::new(resource, project).start(client.clone())
         }
         Self {

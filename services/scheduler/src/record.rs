@@ -121,7 +121,8 @@ impl Recorder {
         if is_refusal && let Some(Series { name, count }) = self.counted(&id) {
             if count == 2 || count.is_power_of_two() && count > 4 {
                 let series = json!({"count": count, "lastObservedTime": meta::time::rfc3339_micro(now)});
-                let (key, patch) = (Key::new(pod.namespace(), name), Patch::Merge(json!({ "series": series })));
+                let (key, patch) =
+                    (Key::new(pod.namespace(), name), Patch::Merge(json!({ "series": series })));
                 self.client.patch(&events, &key, &patch, &PatchParams::default()).await?;
             }
             return Ok(());

@@ -8,6 +8,7 @@ pub mod namespace_lifecycle;
 pub mod node_restriction;
 pub mod owner_references;
 pub mod pod_references;
+pub mod pod_security;
 pub mod pod_topology_labels;
 pub mod priority;
 pub mod rbac_escalation;
@@ -17,7 +18,7 @@ pub mod service_account;
 pub mod storage;
 pub mod taint_nodes;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use kinds::Operation as Write;
 use meta::GroupResource;
@@ -74,6 +75,8 @@ pub struct Request<'a> {
     pub dry_run: bool,
     /// The time of the request.
     pub now: jiff::Timestamp,
+    /// Warnings for the client.
+    pub warnings: &'a Mutex<Vec<String>>,
 }
 
 impl Request<'_> {
@@ -85,6 +88,11 @@ impl Request<'_> {
     /// Whether it is about this resource (plural in group), and no subresource of it.
     pub fn is(&self, group: &str, plural: &str) -> bool {
         self.subresource.is_empty() && self.endpoint.is(group, plural)
+    }
+
+    /// Adds a warning for the client.
+    pub fn warn(&self, text: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
     }
 
     /// The object's name, wherever it is known from.
@@ -168,6 +176,7 @@ impl Chain {
             Box::new(service_account::ServiceAccount),
             Box::new(node_restriction::NodeRestriction),
             Box::new(taint_nodes::TaintNodesByCondition),
+            Box::new(pod_security::PodSecurity),
             Box::new(priority::Priority),
             Box::new(default_toleration_seconds::DefaultTolerationSeconds),
             Box::new(storage::DefaultStorageClass),

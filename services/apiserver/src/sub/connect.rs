@@ -73,6 +73,8 @@ pub async fn run(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>> {
     if info.subresource != "log" {
+        // nobody reads warnings of a stream
+        let warnings = std::sync::Mutex::default();
         let admitted = Admitted {
             server,
             endpoint: &endpoint,
@@ -84,6 +86,7 @@ pub async fn run(
             old: None,
             dry_run: false,
             now: jiff::Timestamp::now(),
+            warnings: &warnings,
         };
         server.admission.validate(&admitted, None).await?;
     }

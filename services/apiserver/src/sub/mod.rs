@@ -138,6 +138,7 @@ pub async fn admit(call: &Call, object: &mut Object, dry_run: bool) -> Result<()
         old: None,
         dry_run,
         now: call.now,
+        warnings: &call.warnings,
     };
     call.server.admission.mutate(&request, object).await?;
     call.server.admission.validate(&request, Some(object)).await

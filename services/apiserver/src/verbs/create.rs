@@ -81,6 +81,7 @@ async fn admit_and_store(call: &Call, mut object: Object, options: &WriteOptions
         old: None,
         dry_run: options.dry_run,
         now: call.now,
+        warnings: &call.warnings,
     };
     call.server.admission.mutate(&request, &mut object).await?;
     resource.kind.hooks.default_versioned(&resource.kind.storage.version, &mut object);

@@ -124,7 +124,12 @@ async fn candidates(kubelet: &Kubelet) -> Result<Vec<Candidate>, Error> {
 }
 
 /// Removes images until so much is freed: how much it was.
-async fn remove(kubelet: &Kubelet, all: Vec<Candidate>, wanted: i64, min_age: Duration) -> Result<i64, Error> {
+async fn remove(
+    kubelet: &Kubelet,
+    all: Vec<Candidate>,
+    wanted: i64,
+    min_age: Duration,
+) -> Result<i64, Error> {
     let mut freed = 0;
     for image in all.into_iter().filter(|i| i.first.elapsed() >= min_age) {
         if freed >= wanted {

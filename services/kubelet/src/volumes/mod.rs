@@ -151,7 +151,10 @@ async fn written(
 ) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
     let Some((plugin, memory)) = written_by(volume) else {
-        return Err(set_up(volume, "no volume plugin matched: this kind of volume is not supported by this node"));
+        return Err(set_up(
+            volume,
+            "no volume plugin matched: this kind of volume is not supported by this node",
+        ));
     };
     let mut tokens = BTreeMap::new();
     for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {

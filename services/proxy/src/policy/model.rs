@@ -190,7 +190,11 @@ fn bad(error: impl std::fmt::Display) -> serde_json::Error {
 }
 
 fn selector(value: &Value) -> Result<LabelSelector, serde_json::Error> {
-    if value.is_null() { Ok(LabelSelector::everything()) } else { LabelSelector::from_json(value).map_err(bad) }
+    if value.is_null() {
+        Ok(LabelSelector::everything())
+    } else {
+        LabelSelector::from_json(value).map_err(bad)
+    }
 }
 
 fn peer(peer: wire::Peer) -> Result<Peer, serde_json::Error> {

@@ -126,7 +126,8 @@ impl Policy {
 impl Active {
     /// The rules of a direction with their numbers.
     fn numbered(&self, direction: Direction) -> impl Iterator<Item = Numbered<'_>> {
-        let before = if direction == Direction::Egress { self.policy.ingress.as_ref().map_or(0, Vec::len) } else { 0 };
+        let before =
+            if direction == Direction::Egress { self.policy.ingress.as_ref().map_or(0, Vec::len) } else { 0 };
         let rules = self.policy.of(direction).into_iter().flatten();
         rules.enumerate().map(move |(i, rule)| (self.rules[before + i], rule))
     }
@@ -232,7 +233,8 @@ impl State {
         let ranges = active.all().flat_map(|(number, rule)| {
             FAMILIES.into_iter().flat_map(move |f| blocks(rule, f).into_iter().map(move |r| (number, f, r)))
         });
-        let ranges: Vec<Placed> = ranges.map(|(number, family, range)| block(number, family, range)).collect();
+        let ranges: Vec<Placed> =
+            ranges.map(|(number, family, range)| block(number, family, range)).collect();
         let names = &mut self.names;
         let mut name = |protocol: Protocol, text: &str| {
             let next = names.len() as u32;

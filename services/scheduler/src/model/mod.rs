@@ -15,7 +15,9 @@ pub use node::{Node, Taint};
 pub use owners::{Budget, Namespace, Selecting, Service};
 pub use pod::{Condition, Disk, Pod, VolumeUse};
 pub use resources::{Demand, Resources};
-pub use selector::{Labels, NodeSelector, NodeSelectorTerm, NodeTerm, Requirement, Selector, WeightedNodeTerm};
+pub use selector::{
+    Labels, NodeSelector, NodeSelectorTerm, NodeTerm, Requirement, Selector, WeightedNodeTerm,
+};
 pub use storage::{
     Attachment, Capacity, Claim, ClaimRef, CsiNode, Driver, StorageClass, TopologyTerm, Volume,
 };

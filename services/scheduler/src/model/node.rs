@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::image_hash;
 use super::resources::{List, Resources};
 use super::selector::{Labels, NodeTerm};
-use super::image_hash;
 
 /// What is kept of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

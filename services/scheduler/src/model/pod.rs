@@ -262,7 +262,12 @@ impl Pod {
             scheduled,
             preempted,
             name: metadata.name,
-            class: Class::shared(spec.parts(metadata.namespace, metadata.labels, &metadata.owner_references, demand)),
+            class: Class::shared(spec.parts(
+                metadata.namespace,
+                metadata.labels,
+                &metadata.owner_references,
+                demand,
+            )),
         })
     }
 
@@ -313,7 +318,12 @@ impl Spec {
             }),
             images,
             containers: self.init_containers.len() + self.containers.len(),
-            ports: self.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().filter_map(|p| p.port())).collect(),
+            ports: self
+                .containers
+                .iter()
+                .chain(sidecars)
+                .flat_map(|c| c.ports.iter().filter_map(|p| p.port()))
+                .collect(),
             namespace,
             labels,
             demand,
@@ -338,9 +348,7 @@ impl VolumeSpec {
         if let Some(source) = &self.persistent_volume_claim {
             return Some(VolumeUse { claim: source.claim_name.clone(), ephemeral: false });
         }
-        self.ephemeral
-            .is_some()
-            .then(|| VolumeUse { claim: format!("{pod}-{}", self.name), ephemeral: true })
+        self.ephemeral.is_some().then(|| VolumeUse { claim: format!("{pod}-{}", self.name), ephemeral: true })
     }
 
     /// # Upstream
@@ -389,7 +397,8 @@ mod tests {
     fn demands() {
         const CPU: fn(&str) -> String = |cpu| format!(r#""resources":{{"requests":{{"cpu":"{cpu}"}}}}"#);
         let container = |cpu: &str| format!(r#"{{"name":"c","image":"i",{}}}"#, CPU(cpu));
-        let sidecar = |cpu: &str| format!(r#"{{"name":"s","image":"i","restartPolicy":"Always",{}}}"#, CPU(cpu));
+        let sidecar =
+            |cpu: &str| format!(r#"{{"name":"s","image":"i","restartPolicy":"Always",{}}}"#, CPU(cpu));
         for (spec, expected) in [
             (r#"{"containers":[{"name":"c","image":"i"}]}"#.to_owned(), (0, 0, 100, 100)),
             (format!(r#"{{"containers":[{0},{0}]}}"#, container("250m")), (500, 0, 500, 500)),

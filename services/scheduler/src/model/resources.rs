@@ -83,7 +83,9 @@ impl Resources {
                 "memory" => sum.memory += quantity.value(),
                 "ephemeral-storage" => sum.ephemeral += quantity.value(),
                 "pods" => {}
-                other if is_scalar(other) => *sum.scalars.entry(other.to_owned()).or_default() += quantity.value(),
+                other if is_scalar(other) => {
+                    *sum.scalars.entry(other.to_owned()).or_default() += quantity.value()
+                }
                 _ => {}
             }
         }

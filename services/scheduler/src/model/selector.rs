@@ -165,9 +165,15 @@ mod tests {
         for (json, expected) in [
             (r#"{"nodeSelectorTerms":[]}"#, false),
             (r#"{"nodeSelectorTerms":[{}]}"#, false),
-            (r#"{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}"#, true),
-            (r#"{"nodeSelectorTerms":[{"matchExpressions":[{"key":"zone","operator":"In","values":["b"]}]},
-                {"matchExpressions":[{"key":"zone","operator":"Exists"}]}]}"#, true),
+            (
+                r#"{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}"#,
+                true,
+            ),
+            (
+                r#"{"nodeSelectorTerms":[{"matchExpressions":[{"key":"zone","operator":"In","values":["b"]}]},
+                {"matchExpressions":[{"key":"zone","operator":"Exists"}]}]}"#,
+                true,
+            ),
         ] {
             let selector: NodeSelector = serde_json::from_str(json).unwrap();
             assert_eq!(selector.matches(node), expected, "{json}");

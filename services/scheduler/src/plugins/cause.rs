@@ -102,7 +102,9 @@ impl Cause {
             Self::VolumeLimit => "node(s) exceed max volume count",
             Self::Volumes(conflict) => return conflict.reasons(),
             Self::Zone => "node(s) had no available volume zone",
-            Self::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
+            Self::SpreadLabel => {
+                "node(s) didn't match pod topology spread constraints (missing required label)"
+            }
             Self::Spread => "node(s) didn't match pod topology spread constraints",
             Self::Affinity => "node(s) didn't match pod affinity rules",
             Self::AntiAffinity => "node(s) didn't match pod anti-affinity rules",

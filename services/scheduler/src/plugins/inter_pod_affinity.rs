@@ -141,10 +141,14 @@ impl PodTerms {
         }
         let wanted = class.preferred_affinity.iter().map(|t| (t, 1));
         let unwanted = class.preferred_anti_affinity.iter().map(|t| (t, -1));
-        let mine = wanted.chain(unwanted).filter(|(t, _)| {
-            t.pod_affinity_term.matches(&class.namespace, other, labels())
-        });
-        let hard = other.affinity.iter().filter(|t| hits(t)).map(|t| (&*t.topology_key, args.hard_pod_affinity_weight));
+        let mine = wanted
+            .chain(unwanted)
+            .filter(|(t, _)| t.pod_affinity_term.matches(&class.namespace, other, labels()));
+        let hard = other
+            .affinity
+            .iter()
+            .filter(|t| hits(t))
+            .map(|t| (&*t.topology_key, args.hard_pod_affinity_weight));
         let liked = other.preferred_affinity.iter().map(|t| (t, 1));
         let disliked = other.preferred_anti_affinity.iter().map(|t| (t, -1));
         let theirs = liked.chain(disliked).filter(|(t, _)| hits(&t.pod_affinity_term));

@@ -128,9 +128,11 @@ pub fn lacking<'c>(
         }
     };
     let of = |which| (nodes.allocatable(which, slot), nodes.requested(which, slot));
-    for (name, amount, (allocatable, used)) in
-        [("cpu", want.cpu, of(CPU)), ("memory", want.memory, of(MEMORY)), ("ephemeral-storage", want.ephemeral, of(EPHEMERAL))]
-    {
+    for (name, amount, (allocatable, used)) in [
+        ("cpu", want.cpu, of(CPU)),
+        ("memory", want.memory, of(MEMORY)),
+        ("ephemeral-storage", want.ephemeral, of(EPHEMERAL)),
+    ] {
         check(name, amount, allocatable, used);
     }
     for (name, amount) in want.scalars.iter().filter(|(name, _)| !is_ignored(args, name)) {
@@ -141,7 +143,8 @@ pub fn lacking<'c>(
 
 fn is_ignored(args: &Args, name: &str) -> bool {
     let group = name.split('/').next().unwrap_or_default();
-    args.ignored_resources.iter().any(|r| r == name) || args.ignored_resource_groups.iter().any(|g| g == group)
+    args.ignored_resources.iter().any(|r| r == name)
+        || args.ignored_resource_groups.iter().any(|g| g == group)
 }
 
 /// Whether the node refuses the pod.
@@ -171,9 +174,10 @@ pub fn score(class: &Class, strategy: &Strategy, nodes: &Columns, slot: Slot) ->
         let (amount, (allocatable, used)) = match resource.name.as_str() {
             "cpu" => (demand.score_cpu, (nodes.allocatable(CPU, slot), nodes.nonzero(CPU, slot))),
             "memory" => (demand.score_memory, (nodes.allocatable(MEMORY, slot), nodes.nonzero(MEMORY, slot))),
-            "ephemeral-storage" => {
-                (demand.requests.ephemeral, (nodes.allocatable(EPHEMERAL, slot), nodes.requested(EPHEMERAL, slot)))
-            }
+            "ephemeral-storage" => (
+                demand.requests.ephemeral,
+                (nodes.allocatable(EPHEMERAL, slot), nodes.requested(EPHEMERAL, slot)),
+            ),
             name => match demand.requests.amount(name) {
                 0 => continue,
                 amount => (amount, nodes.scalar(name, slot)),
@@ -210,7 +214,9 @@ pub fn score(class: &Class, strategy: &Strategy, nodes: &Columns, slot: Slot) ->
 /// `pkg/scheduler/framework/plugins/helper/shape_score.go` `BuildBrokenLinearFunction`
 fn broken_line(shape: &[Point], at: i64) -> i64 {
     let height = |p: &Point| p.score * (MAX_SCORE / 10);
-    let Some(i) = shape.iter().position(|p| at <= p.utilization) else { return shape.last().map_or(0, height) };
+    let Some(i) = shape.iter().position(|p| at <= p.utilization) else {
+        return shape.last().map_or(0, height);
+    };
     if i == 0 {
         return height(&shape[0]);
     }

@@ -189,7 +189,8 @@ impl Spreads {
     pub fn score(&self, state: &State, slots: &[Slot], weight: i64, totals: &mut [i64]) {
         let ignored: Vec<bool> = slots.iter().map(|slot| self.ignores(state, *slot)).collect();
         let left = ignored.iter().filter(|i| !**i).count();
-        let weights: Vec<f64> = self.list.iter().map(|s| s.domain_weight(state, slots, &ignored, left)).collect();
+        let weights: Vec<f64> =
+            self.list.iter().map(|s| s.domain_weight(state, slots, &ignored, left)).collect();
         let score = |slot: Slot| -> i64 {
             let worth = |(spread, weight): (&Spread, &f64)| {
                 let domain = state.topology.domain(spread.key, slot);
@@ -206,7 +207,8 @@ impl Spreads {
             self.list.iter().zip(&weights).map(worth).fold(0.0, |sum, w| sum + w).round() as i64
         };
         let scores: Vec<i64> = slots.iter().map(|slot| score(*slot)).collect();
-        let counted = || scores.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
+        let counted =
+            || scores.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
         let (least, most) = (counted().min().unwrap_or(0), counted().max().unwrap_or(0));
         for ((total, score), ignored) in totals.iter_mut().zip(&scores).zip(&ignored) {
             *total += weight

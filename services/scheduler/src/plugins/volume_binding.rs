@@ -37,7 +37,9 @@ fn find(world: &World, pod: &Pod, name: &str, is_ephemeral: bool) -> Result<Arc<
     let key = Key::new(pod.namespace(), name);
     let found = world.claims.get(&key).cloned();
     found.ok_or_else(|| match is_ephemeral {
-        true => format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"),
+        true => {
+            format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
+        }
         false => format!("persistentvolumeclaim {name:?} not found"),
     })
 }
@@ -55,14 +57,19 @@ pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
         let claim = find(world, pod, &volume.claim, volume.ephemeral)?;
         if claim.phase == "Lost" {
             let (name, volume) = (&claim.name, &claim.volume);
-            return Err(format!("persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"));
+            return Err(format!(
+                "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"
+            ));
         }
         if claim.deleting {
             return Err(format!("persistentvolumeclaim {:?} is being deleted", claim.name));
         }
         if volume.ephemeral && claim.owner != *pod.uid {
             let (of, name) = (pod.namespace(), &claim.name);
-            return Err(format!("PVC {of}/{name} was not created for pod {of}/{} (pod is not owner)", pod.name));
+            return Err(format!(
+                "PVC {of}/{name} was not created for pod {of}/{} (pod is not owner)",
+                pod.name
+            ));
         }
         found.push(claim);
     }
@@ -116,7 +123,9 @@ pub fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promi
     for claim in &promises.provisions {
         let class = world.classes.get(&Key::new("", claim.class.clone()));
         let makes = class.filter(|c| {
-            !c.provisioner.is_empty() && c.provisioner != "kubernetes.io/no-provisioner" && c.reaches(&node.labels)
+            !c.provisioner.is_empty()
+                && c.provisioner != "kubernetes.io/no-provisioner"
+                && c.reaches(&node.labels)
         });
         match makes {
             None => conflict.bind = true,

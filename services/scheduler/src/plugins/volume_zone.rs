@@ -55,7 +55,9 @@ pub fn demands(world: &World, pod: &Pod) -> Result<Vec<Demand>, String> {
 
 /// Whether the node is elsewhere.
 pub fn filter(demands: &[Demand], node: &Node) -> Option<Cause> {
-    if demands.is_empty() || ![OLD_ZONE, OLD_REGION, ZONE, REGION].iter().any(|key| node.labels.contains_key(*key)) {
+    if demands.is_empty()
+        || ![OLD_ZONE, OLD_REGION, ZONE, REGION].iter().any(|key| node.labels.contains_key(*key))
+    {
         return None;
     }
     let holds = |(key, values): &Demand| {

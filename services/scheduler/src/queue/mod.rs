@@ -183,8 +183,11 @@ impl Queue {
             waiting.errors = 0;
         }
         let uid = Arc::clone(&waiting.pod.uid);
-        let place =
-            if rejected_by.is_empty() { Place::Backoff(self.backoff_end(&uid, now)) } else { Place::Unschedulable };
+        let place = if rejected_by.is_empty() {
+            Place::Backoff(self.backoff_end(&uid, now))
+        } else {
+            Place::Unschedulable
+        };
         self.put(&uid, place);
     }
 
@@ -202,7 +205,9 @@ impl Queue {
 
     /// Makes a pod ready at once.
     pub fn activate(&mut self, uid: &str) {
-        if let Some(waiting) = self.pods.get(uid).filter(|w| matches!(w.place, Place::Unschedulable | Place::Backoff(_))) {
+        if let Some(waiting) =
+            self.pods.get(uid).filter(|w| matches!(w.place, Place::Unschedulable | Place::Backoff(_)))
+        {
             let uid = Arc::clone(&waiting.pod.uid);
             self.put(&uid, Place::Ready);
         }
@@ -218,7 +223,8 @@ impl Queue {
 
     /// How many wait where.
     pub fn depths(&self) -> Depths {
-        let (active, backoff, unschedulable) = (self.ready.len(), self.backoff.len(), self.unschedulable.len());
+        let (active, backoff, unschedulable) =
+            (self.ready.len(), self.backoff.len(), self.unschedulable.len());
         let gated = self.pods.values().filter(|w| w.place == Place::Gated).count();
         Depths { active, backoff, unschedulable, gated }
     }
@@ -230,7 +236,8 @@ impl Queue {
             self.put(&uid, Place::Ready);
         }
         if self.ready.is_empty() {
-            let old = |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.since + UNSCHEDULABLE_MOST <= now);
+            let old =
+                |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.since + UNSCHEDULABLE_MOST <= now);
             let uids: Vec<Arc<str>> = self.unschedulable.iter().filter(old).cloned().collect();
             for uid in uids {
                 self.requeue(&uid, now);
@@ -277,7 +284,8 @@ impl Waiting {
     /// # Upstream
     /// `scheduling_queue.go` `isPodWorthRequeuing`
     fn is_worth(&self, event: &Event, world: &World) -> bool {
-        self.rejected_by.is_empty() || self.rejected_by.iter().any(|p| hints::hint(p, &self.pod, event, world))
+        self.rejected_by.is_empty()
+            || self.rejected_by.iter().any(|p| hints::hint(p, &self.pod, event, world))
     }
 }
 

@@ -123,7 +123,11 @@ impl Columns {
             self.names.push(String::new());
             self.pods.push(Vec::new());
             self.version.push(0);
-            self.allocatable.iter_mut().chain(&mut self.requested).chain(&mut self.nonzero).for_each(|c| c.push(0));
+            self.allocatable
+                .iter_mut()
+                .chain(&mut self.requested)
+                .chain(&mut self.nonzero)
+                .for_each(|c| c.push(0));
             // slots are counted in u32: there are not as many nodes
             (self.nodes.len() - 1) as Slot
         });

@@ -106,7 +106,9 @@ impl State {
         let slot = self.nodes.slot(&pod.node);
         if self.placed.get(&pod.uid) == Some(&slot) {
             let same = |known: &Arc<Pod>| {
-                Arc::ptr_eq(&known.class, &pod.class) && known.deleting == pod.deleting && known.volumes == pod.volumes
+                Arc::ptr_eq(&known.class, &pod.class)
+                    && known.deleting == pod.deleting
+                    && known.volumes == pod.volumes
             };
             if let Some(known) = self.nodes.pod_mut(slot, &pod.uid).filter(|known| same(known)) {
                 *known = Arc::clone(pod);

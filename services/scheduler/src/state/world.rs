@@ -6,8 +6,8 @@ use std::sync::Arc;
 use client::{Key, Snapshot};
 
 use crate::model::{
-    Attachment, Budget, Capacity, Claim, Class, CsiNode, Driver, Labels, Namespace, Selecting, Selector, Service,
-    StorageClass, Volume,
+    Attachment, Budget, Capacity, Claim, Class, CsiNode, Driver, Labels, Namespace, Selecting, Selector,
+    Service, StorageClass, Volume,
 };
 
 /// Snapshots by kind.

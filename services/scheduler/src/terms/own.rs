@@ -1,7 +1,7 @@
 //! What is a pod's own: volumes, and the one node it may be for.
 
-use crate::model::Pod;
 use crate::config::Profile;
+use crate::model::Pod;
 use crate::plugins::{Plugin, node_affinity, volume_binding, volume_restrictions, volume_zone};
 use crate::state::{Slot, State, World};
 

@@ -10,8 +10,9 @@ use crate::plugins::inter_pod_affinity::{PodTerms, Target};
 use crate::plugins::node_resources::Shift;
 use crate::plugins::pod_topology_spread::Spreads;
 use crate::plugins::{
-    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_ports, node_resources, node_unschedulable,
-    node_volume_limits, normalize, taint_toleration, volume_binding, volume_restrictions, volume_zone,
+    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_ports, node_resources,
+    node_unschedulable, node_volume_limits, normalize, taint_toleration, volume_binding, volume_restrictions,
+    volume_zone,
 };
 use crate::state::{Entry, Slot, State, World};
 
@@ -80,7 +81,11 @@ impl Template {
             images: (0, Vec::new()),
             hard: spreads(state, "DoNotSchedule", filters(Plugin::PodTopologySpread)),
             soft: spreads(state, "ScheduleAnyway", profile.weight(Plugin::PodTopologySpread) != 0),
-            terms: if affinity { PodTerms::of(class, &profile.pod_affinity, state, world) } else { PodTerms::default() },
+            terms: if affinity {
+                PodTerms::of(class, &profile.pod_affinity, state, world)
+            } else {
+                PodTerms::default()
+            },
             effects: HashMap::new(),
             cursor: 0,
             namespaces: world.namespaces_changed(),
@@ -112,7 +117,8 @@ impl Template {
             }
         }
         self.local.resize(state.nodes.len(), Local::default());
-        let counts: Vec<u32> = self.class.images.iter().map(|hash| state.nodes.nodes_with_image(*hash)).collect();
+        let counts: Vec<u32> =
+            self.class.images.iter().map(|hash| state.nodes.nodes_with_image(*hash)).collect();
         let images = (if counts.iter().any(|c| *c > 0) { state.nodes.order().len() } else { 0 }, counts);
         if self.images != images {
             self.images = images;
@@ -279,7 +285,8 @@ impl Template {
         let local = |slot: &Slot| &self.local[*slot as usize];
         let most_taints = slots.iter().map(|s| i64::from(local(s).taints)).max().unwrap_or(0);
         let most_preferred = slots.iter().map(|s| i64::from(local(s).preferred)).max().unwrap_or(0);
-        let (taints, preferred) = (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
+        let (taints, preferred) =
+            (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
         let total = |slot: &Slot| {
             let l = local(slot);
             i64::from(l.score)
@@ -349,7 +356,9 @@ fn volumes_cause(look: &Look<'_>, own: &Own, slot: Slot, shift: Shift<'_>) -> Op
     let on = |plugin| look.profile.filters.has(plugin);
     if on(Plugin::VolumeRestrictions) {
         let pods = pods(look, slot, shift);
-        if let Some(cause) = volume_restrictions::filter(look.state, look.pod, &own.exclusive, shift.removed, pods) {
+        if let Some(cause) =
+            volume_restrictions::filter(look.state, look.pod, &own.exclusive, shift.removed, pods)
+        {
             return Some(cause);
         }
     }
