@@ -3,6 +3,7 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod addon;
 mod bootstrap;
 mod certificates;
 mod claim;
@@ -32,11 +33,13 @@ mod role;
 mod roles;
 mod service_cidr;
 mod settings;
+mod signer;
 mod statefulset;
 mod table;
 mod tokens;
 mod volumes;
 
+pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
 pub use settings::Settings;
 
@@ -64,6 +67,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    signer::serve(&settings, &mut context).await?;
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {
@@ -91,6 +95,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
+    let addons = addon::run(client.clone(), settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,
@@ -100,6 +105,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tokio::select! {
         () = runtime.run() => anyhow::bail!("the runtime ended"),
         () = collector => anyhow::bail!("the garbage collector ended"),
+        () = addons => anyhow::bail!("the AddOn controller ended"),
         () = lost => anyhow::bail!("leadership lost"),
         () = context.shutdown.wait() => Ok(()),
     }
