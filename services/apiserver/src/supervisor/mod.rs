@@ -128,7 +128,7 @@ impl Supervisor {
             .await?
             .ok_or_else(errors::unauthorized)?;
         if !accounts::AGENT_GROUPS.iter().any(|group| user.in_group(group)) {
-            return Err(accounts::forbidden());
+            return Err(accounts::forbidden("not authorized"));
         }
         let slots =
             if matches!(*request.method(), Method::GET | Method::HEAD) { &self.reads } else { &self.writes };
