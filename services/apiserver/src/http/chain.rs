@@ -33,10 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers one request.
 pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
-    let request = match crate::supervisor::handle(&server, request, &peer).await {
-        Ok(response) => return response,
-        Err(request) => request,
-    };
+    if let Some(supervisor) = crate::supervisor::of(&server, request.uri().path()) {
+        return supervisor.handle(&server, request, &peer).await;
+    }
     let started = std::time::Instant::now();
     let info = RequestInfo::read(request.method(), request.uri());
     let accept = text(request.headers(), "accept").to_owned();
