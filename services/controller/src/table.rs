@@ -4,9 +4,9 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints, ephemeral, ipam,
-    job, namespaces, nodes, pods, policies, protection, quota, replicas, roles, service_cidr, statefulset, tokens,
-    volumes,
+    accounts, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints, ephemeral,
+    ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles, service_cidr,
+    servicelb, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
@@ -63,5 +63,6 @@ table! {
     "persistentvolume-expander-controller" on |_| Ok(Box::new(volumes::Expand));
     "service-cidr-controller" on |_| Ok(Box::new(service_cidr::ServiceCidrs));
     "validatingadmissionpolicy-status-controller" on |_| Ok(Box::new(policies::PolicyStatus));
+    "service-lb-controller" on |_| Ok(Box::new(servicelb::ServiceLb));
     "namespace-controller" on |_| Ok(Box::new(namespaces::Namespaces));
 }

@@ -16,7 +16,10 @@ fn bytes(number: u128, family: Family) -> Vec<u8> {
 }
 
 /// The addresses of a family that are in any of the blocks, a block being a network without some others.
-pub fn union<'a>(blocks: impl IntoIterator<Item = (&'a Network, &'a [Network])>, family: Family) -> Vec<Range> {
+pub fn union<'a>(
+    blocks: impl IntoIterator<Item = (&'a Network, &'a [Network])>,
+    family: Family,
+) -> Vec<Range> {
     let ends = |n: &Network| (number(&n.first()), number(&n.last()));
     let mut pieces: Vec<(u128, u128)> = Vec::new();
     for (network, except) in blocks.into_iter().filter(|(n, _)| n.family() == family) {

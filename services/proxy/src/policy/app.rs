@@ -192,12 +192,7 @@ impl Enforcer {
     }
 
     /// Without a state: everything anew.
-    fn sync(
-        &mut self,
-        view: View<'_>,
-        state: Option<State>,
-        dirty: Dirty,
-    ) -> Result<State, netlink::Error> {
+    fn sync(&mut self, view: View<'_>, state: Option<State>, dirty: Dirty) -> Result<State, netlink::Error> {
         let begun = Instant::now();
         let anew = state.is_none();
         let dirty = if anew { Dirty::everything(view) } else { dirty };

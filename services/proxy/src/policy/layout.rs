@@ -203,10 +203,7 @@ pub fn policy_rules(
 }
 
 fn protocol_is(protocol: Protocol) -> Vec<Expr> {
-    vec![
-        Expr::Meta(Reg(0), MetaKey::Protocol),
-        Expr::Compare(Reg(0), true, vec![protocol.number()]),
-    ]
+    vec![Expr::Meta(Reg(0), MetaKey::Protocol), Expr::Compare(Reg(0), true, vec![protocol.number()])]
 }
 
 fn port(family: Family, port: &Port, name: &mut dyn FnMut(Protocol, &str) -> u32) -> Vec<Expr> {

@@ -22,5 +22,5 @@ pub mod model;
 pub mod plan;
 pub mod state;
 
-pub(crate) use app::run;
 pub use app::Kernel;
+pub(crate) use app::run;

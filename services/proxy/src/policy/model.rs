@@ -190,7 +190,11 @@ fn bad(error: impl std::fmt::Display) -> serde_json::Error {
 }
 
 fn selector(value: &Value) -> Result<LabelSelector, serde_json::Error> {
-    if value.is_null() { Ok(LabelSelector::everything()) } else { LabelSelector::from_json(value).map_err(bad) }
+    if value.is_null() {
+        Ok(LabelSelector::everything())
+    } else {
+        LabelSelector::from_json(value).map_err(bad)
+    }
 }
 
 fn peer(peer: wire::Peer) -> Result<Peer, serde_json::Error> {
@@ -220,6 +224,16 @@ fn rule(rule: wire::Rule) -> Result<Rule, serde_json::Error> {
     let peers = peers.map(|list| list.into_iter().map(peer).collect()).transpose()?;
     let ports: Result<Vec<Port>, _> = rule.ports.into_iter().flatten().map(port).collect();
     Ok(Rule { peers, ports: ports? })
+}
+
+impl Port {
+    /// The name and its protocol.
+    pub fn name(&self) -> Option<(Protocol, &str)> {
+        match self {
+            Self::Named(protocol, name) => Some((*protocol, name)),
+            Self::All(_) | Self::Range(..) => None,
+        }
+    }
 }
 
 impl Policy {

@@ -27,7 +27,8 @@ impl<'a> View<'a> {
         let address = address.to_string();
         let pods = self.pods.by("address", &address);
         let rank = |(key, pod): &(&'a Key, &'a Pod)| (!pod.ending, pod.created.as_str(), *key);
-        pods.map(|(key, pod)| (key, pod.as_ref())).reduce(|best, pod| if rank(&pod) > rank(&best) { pod } else { best })
+        pods.map(|(key, pod)| (key, pod.as_ref()))
+            .reduce(|best, pod| if rank(&pod) > rank(&best) { pod } else { best })
     }
 
     /// The policies that isolate a pod.
