@@ -135,6 +135,9 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
         "addons": addons,
     }));
+    if cluster.disable_servicelb {
+        settings.insert("controllers".into(), json!(["*", "-service-lb-controller"]));
+    }
     apply_arguments(Component::Controller, &step.server.arguments, &mut settings, &mut report.warnings)?;
     hand.finish(settings)
 }
