@@ -32,6 +32,27 @@ impl Range {
         Ok(Self { base, prefix, v6 })
     }
 
+    fn mask(&self) -> u128 {
+        let host = u32::from(if self.v6 { 128 } else { 32 } - self.prefix);
+        u128::MAX.checked_shl(host).unwrap_or(0)
+    }
+
+    /// Whether an address is in it.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let (value, v6) = match address {
+            IpAddr::V4(a) => (u128::from(u32::from(a)), false),
+            IpAddr::V6(a) => (u128::from(a), true),
+        };
+        v6 == self.v6 && value & self.mask() == self.base & self.mask()
+    }
+
+    /// Whether another range is in it.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.v6 == other.v6
+            && self.prefix <= other.prefix
+            && self.base & self.mask() == other.base & self.mask()
+    }
+
     /// Its n-th part of a prefix length; `None` past the end.
     fn part(&self, n: u128, prefix: u8) -> Option<Self> {
         let bits = if self.v6 { 128 } else { 32 };

@@ -3,6 +3,9 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod addon;
+mod bootstrap;
+mod certificates;
 mod claim;
 mod common;
 mod cron;
@@ -12,6 +15,7 @@ mod deployment;
 mod discovery;
 mod disruption;
 mod endpoints;
+mod ephemeral;
 mod garbage;
 mod history;
 mod ipam;
@@ -19,17 +23,23 @@ mod job;
 mod namespaces;
 mod nodes;
 mod pods;
+mod policies;
 #[cfg(test)]
 mod properties;
+mod protection;
 mod quota;
 mod replicas;
 mod role;
 mod roles;
+mod service_cidr;
 mod settings;
 mod signer;
 mod statefulset;
 mod table;
+mod tokens;
+mod volumes;
 
+pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
 pub use settings::Settings;
 
@@ -85,6 +95,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
+    let addons = addon::run(addon::client(&client, &settings.addons)?, settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,
@@ -94,6 +105,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tokio::select! {
         () = runtime.run() => anyhow::bail!("the runtime ended"),
         () = collector => anyhow::bail!("the garbage collector ended"),
+        () = addons => anyhow::bail!("the AddOn controller ended"),
         () = lost => anyhow::bail!("leadership lost"),
         () = context.shutdown.wait() => Ok(()),
     }

@@ -22,7 +22,7 @@ fn start() -> Timestamp {
 }
 
 fn object<K: reconcile::Kind>(value: Value) -> K {
-    serde_json::from_value(value).unwrap()
+    K::from_value(&value).unwrap()
 }
 
 fn meta(name: &str) -> Value {

@@ -1,11 +1,15 @@
 //! What the daemon is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use auth::token::SigningKey;
 use serde::{Deserialize, Serialize};
 
+use crate::addon::AddonSettings;
+use crate::certificates::Authority;
 use crate::ipam::Range;
+use crate::tokens::Tokens;
 
 /// The settings file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,6 +47,8 @@ pub struct Settings {
     pub controllers: Vec<String>,
     /// Where health and metrics are served, when no socket is handed over.
     pub bind_address: String,
+    /// Manifests that are applied from a folder.
+    pub addons: AddonSettings,
     /// Signing for nodes that join.
     pub node_signer: Option<NodeSigner>,
 }
@@ -74,15 +80,40 @@ impl Default for Settings {
             controllers: vec!["*".into()],
             bind_address: "127.0.0.1:10257".into(),
             node_signer: None,
+            addons: AddonSettings::default(),
         }
     }
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
 }
 
 impl Settings {
     /// The certificate published to every namespace.
     pub(crate) fn root_ca(&self) -> anyhow::Result<String> {
         let path = self.root_ca_file.as_ref().context("rootCAFile is not set")?;
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+        read(path)
+    }
+
+    /// Who signs certificate requests, if anybody.
+    pub(crate) fn authority(&self) -> anyhow::Result<Option<Authority>> {
+        let (Some(certificate), Some(key)) =
+            (&self.cluster_signing_cert_file, &self.cluster_signing_key_file)
+        else {
+            return Ok(None);
+        };
+        let authority = Authority::new(&read(certificate)?, &read(key)?);
+        Ok(Some(authority.with_context(|| format!("the signing authority {}", certificate.display()))?))
+    }
+
+    /// What signs service account tokens in Secrets, if they are filled at all, and the root certificate beside them.
+    pub(crate) fn tokens(&self) -> anyhow::Result<Tokens> {
+        let path = self.service_account_private_key_file.as_ref();
+        let key = path.map(|path| {
+            SigningKey::from_pem(&read(path)?).with_context(|| format!("the token key {}", path.display()))
+        });
+        Ok(Tokens { key: key.transpose()?, root: self.root_ca_file.as_deref().map(read).transpose()? })
     }
 
     /// The pod ranges, each with the prefix length of a node's share.

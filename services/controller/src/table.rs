@@ -4,8 +4,9 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, namespaces, nodes, pods,
-    quota, replicas, roles, statefulset,
+    accounts, addon, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
+    ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles,
+    service_cidr, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
@@ -46,5 +47,22 @@ table! {
     "endpointslice-mirroring-controller" on |_| Ok(Box::new(endpoints::Mirror));
     "serviceaccount-controller" on |_| Ok(Box::new(accounts::DefaultAccounts));
     "root-ca-certificate-publisher-controller" on |s| Ok(Box::new(accounts::RootCertificates { root: s.root_ca()? }));
+    "node-hosts-controller" on |_| Ok(Box::new(addon::NodeHosts));
+    "serviceaccount-token-controller" on |s| Ok(Box::new(s.tokens()?));
+    "legacy-serviceaccount-token-cleaner-controller" on |_| Ok(Box::new(tokens::Cleaner));
+    "bootstrap-signer-controller" off |_| Ok(Box::new(bootstrap::Signer));
+    "token-cleaner-controller" off |_| Ok(Box::new(bootstrap::Cleaner));
+    "certificatesigningrequest-approving-controller" on |_| Ok(Box::new(certificates::Approving));
+    "certificatesigningrequest-signing-controller" on |s| Ok(Box::new(certificates::Signing { authority: s.authority()? }));
+    "certificatesigningrequest-cleaner-controller" on |_| Ok(Box::new(certificates::Cleaning));
+    "ephemeral-volume-controller" on |_| Ok(Box::new(ephemeral::EphemeralVolumes));
+    "persistentvolumeclaim-protection-controller" on |_| Ok(Box::new(protection::Claims));
+    "persistentvolume-protection-controller" on |_| Ok(Box::new(protection::Volumes));
+    "volumeattributesclass-protection-controller" on |_| Ok(Box::new(protection::AttributeClasses));
+    "persistentvolume-binder-controller" on |_| Ok(Box::new(volumes::Binder));
+    "persistentvolume-attach-detach-controller" on |_| Ok(Box::new(volumes::AttachDetach));
+    "persistentvolume-expander-controller" on |_| Ok(Box::new(volumes::Expand));
+    "service-cidr-controller" on |_| Ok(Box::new(service_cidr::ServiceCidrs));
+    "validatingadmissionpolicy-status-controller" on |_| Ok(Box::new(policies::PolicyStatus));
     "namespace-controller" on |_| Ok(Box::new(namespaces::Namespaces));
 }

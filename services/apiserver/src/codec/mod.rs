@@ -2,7 +2,6 @@
 
 mod envelope;
 mod managed;
-mod patch;
 pub mod wire;
 
 use bytes::Bytes;
@@ -13,7 +12,6 @@ use crate::request::accept::{Media, PROTOBUF};
 
 pub use envelope::{envelope, open};
 pub use managed::{ApplyError, Conflict, Writer};
-pub use patch::{json_patch, merge_patch};
 
 /// Why bytes are no object.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +53,11 @@ impl Type {
     /// The type of a built-in kind.
     pub fn of(gvk: &GroupVersionKind) -> Option<Self> {
         Schema::builtin(gvk).map(|schema| Self { schema, gvk: gvk.clone() })
+    }
+
+    /// A type made at run time, from a table of its own.
+    pub fn at_run_time(schema: Schema, gvk: GroupVersionKind) -> Self {
+        Self { schema, gvk }
     }
 
     /// Whether it is built in: protobuf, strategic merge, list items without their type.

@@ -125,6 +125,7 @@ impl Call {
             groups: &self.user.groups,
             extra: &self.user.extra,
             subresource: &self.info.subresource,
+            group: &self.endpoint.face.gvk.group,
             version: &self.endpoint.face.gvk.version,
         }
     }

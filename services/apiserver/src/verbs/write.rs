@@ -193,6 +193,9 @@ impl<S: Source> Change<'_, S> {
             call.warn(".metadata.ownerReferences contains duplicate entries");
         }
         if managed == Managed::Update {
+            // ownership is of what is read back, with the annotations that a version without the fields gets
+            call.endpoint.to_storage(&mut object)?;
+            call.endpoint.to_served(&mut object)?;
             track(call, Some(old_served), &mut object, self.options, &call.info.subresource)?;
         }
         object.set(&["metadata", "resourceVersion"], old.resource_version());
@@ -208,6 +211,7 @@ impl<S: Source> Change<'_, S> {
             old: Some(old),
             dry_run: self.options.dry_run,
             now: call.now,
+            warnings: &call.warnings,
         };
         call.server.admission.mutate(&request, &mut object).await?;
         hooks.default_versioned(&resource.kind.storage.version, &mut object);

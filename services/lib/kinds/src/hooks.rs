@@ -29,6 +29,8 @@ pub struct Context<'a> {
     pub extra: &'a std::collections::BTreeMap<String, Vec<String>>,
     /// The subresource written through: empty for the object, else `status`, `scale`, `resize`, ….
     pub subresource: &'a str,
+    /// The group the request used.
+    pub group: &'a str,
     /// The served version the request used.
     pub version: &'a str,
 }

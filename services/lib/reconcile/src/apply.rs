@@ -16,13 +16,13 @@ const TOGETHER: usize = 16;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Answer {
-    metadata: AnswerMeta,
+struct Written {
+    metadata: WrittenMeta,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct AnswerMeta {
+struct WrittenMeta {
     name: String,
     namespace: String,
     resource_version: String,
@@ -76,12 +76,12 @@ impl Applier<'_> {
         outcome
     }
 
-    async fn one(&self, write: Write) -> (Write, Result<Answer, client::Error>) {
+    async fn one(&self, write: Write) -> (Write, Result<Written, client::Error>) {
         let result = self.send(&write).await;
         (write, result)
     }
 
-    async fn send(&self, write: &Write) -> Result<Answer, client::Error> {
+    async fn send(&self, write: &Write) -> Result<Written, client::Error> {
         let (verb, subresource) = (write.op.verb(), write.op.subresource());
         if !self.permits.iter().any(|p| p.covers(&write.resource, subresource, verb)) {
             let message = format!(
@@ -112,7 +112,7 @@ impl Applier<'_> {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
-    fn note(&self, write: Write, result: Result<Answer, client::Error>, outcome: &mut Outcome) {
+    fn note(&self, write: Write, result: Result<Written, client::Error>, outcome: &mut Outcome) {
         match result {
             Ok(answer) => {
                 if let Some(event) = write.on_ok {
@@ -162,7 +162,7 @@ fn namespace_ends(error: &client::Error) -> bool {
     causes.into_iter().flatten().any(|c| c.reason == "NamespaceTerminating")
 }
 
-fn expect(kind: TypeId, key: Key, op: &Op, answer: &Answer) -> Option<Expect> {
+fn expect(kind: TypeId, key: Key, op: &Op, answer: &Written) -> Option<Expect> {
     match op {
         Op::Delete(options) => {
             let uid = options.preconditions.as_ref()?.uid.clone()?;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use client::{Key, Resource};
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::kit::World;
-use crate::{Caches, Failure, Kind, Plan, View};
+use crate::{Caches, Failure, Kind, Memory, Need, Plan, View};
 
 /// Why there is no plan; the key is tried again with backoff.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,48 @@ pub struct Ask<'a> {
     pub now: Timestamp,
     /// Writes of this key's previous plan that failed, once.
     pub failures: &'a [Failure],
+    /// What the API server answered to what the plan before this said it needs.
+    pub answers: &'a [(Need, Answer)],
+    /// What the key's last plan wanted to be remembered; lost with the process.
+    pub memory: Option<&'a Memory>,
+}
+
+/// An answer to a [`Need`].
+pub type Answer = Result<Value, Refusal>;
+
+/// Why a need was not met.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// The server's status, when it answered.
+    pub status: Option<meta::Status>,
+    /// The error's text.
+    pub message: String,
+}
+
+impl Refusal {
+    /// Whether the object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.is(meta::Reason::NotFound))
+    }
+}
+
+impl From<client::Error> for Refusal {
+    fn from(error: client::Error) -> Self {
+        Self { status: error.status().cloned(), message: error.to_string() }
+    }
+}
+
+impl<'a> Ask<'a> {
+    /// The answer to a need, when it was asked.
+    pub fn answer(&self, need: &Need) -> Option<&'a Answer> {
+        self.answers.iter().find(|(asked, _)| asked == need).map(|(_, answer)| answer)
+    }
+
+    /// What was remembered, when it is of this type.
+    pub fn remembered<T: 'static>(&self) -> Option<&'a T> {
+        self.memory?.downcast_ref()
+    }
 }
 
 /// A control loop: a pure function from what is to what shall be written.
@@ -99,7 +142,7 @@ pub struct Watch {
     pub(crate) kind: TypeId,
     pub(crate) root: bool,
     pub(crate) declare: fn(&mut Caches),
-    pub(crate) fill: fn(&World, &mut View),
+    pub(crate) fill: fn(&World, &mut View) -> Result<(), Error>,
     pub(crate) map: Map,
 }
 

@@ -1,25 +1,27 @@
 //! The test kit: a world of objects in memory, plans applied to it, and the properties every controller must have.
 
-use std::any::TypeId;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use client::{Key, Patch, Snapshot};
+use client::{Key, Patch};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::kind::project;
-use crate::view::{OWN, OWNER, own, owners};
-use crate::{Ask, Controller, Error, Kind, Op, Plan, View, Write};
+use crate::{Answer, Ask, Controller, Error, Kind, Memory, Need, Op, Plan, Refusal, View, Write};
 
 /// Objects by plural and key, as an API server would hold them.
 #[derive(Clone, Default, Debug)]
 pub struct World {
     objects: BTreeMap<(String, Key), Value>,
     revision: u64,
+    memories: BTreeMap<Key, Memory>,
     /// The time.
     pub now: Timestamp,
+    /// What the API server answers to needs, by path; a path that is missing is not found.
+    pub answers: BTreeMap<String, Value>,
 }
+
+/// No plan writes more than this at once (bursts of 500, and their status).
+const BOUND: usize = 600;
 
 /// Why a plan cannot be applied in memory.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,12 @@ pub enum KitError {
     /// The plan failed.
     #[error(transparent)]
     Plan(#[from] Error),
+    /// A plan depends on the order of what it was shown.
+    #[error("the plan changes with the order of the view:\n{0}\n{1}")]
+    Ordered(String, String),
+    /// A plan writes without bound.
+    #[error("a plan of {0} writes")]
+    Unbounded(usize),
     /// There was no end of plans.
     #[error("still not quiet after {0} plans")]
     Restless(usize),
@@ -55,7 +63,7 @@ impl World {
     /// # Errors
     /// It has no JSON form.
     pub fn put<K: Kind>(&mut self, object: &K) -> Result<(), Error> {
-        let value = serde_json::to_value(object)?;
+        let value = object.encode()?;
         self.store(K::URL_PATH_SEGMENT, object.key(), value);
         Ok(())
     }
@@ -80,7 +88,7 @@ impl World {
     /// All objects of a kind.
     pub fn all<K: Kind>(&self) -> Vec<K> {
         let mine = self.objects.iter().filter(|((plural, _), _)| plural == K::URL_PATH_SEGMENT);
-        mine.filter_map(|(_, value)| serde_json::from_value(value.clone()).ok()).collect()
+        mine.filter_map(|(_, value)| K::from_value(value).ok()).collect()
     }
 
     /// Changes every object of a kind.
@@ -95,24 +103,22 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn fill<K: Kind>(&self, view: &mut View) {
-        let mut snapshot = Snapshot::empty([OWNER, OWN]);
-        let values = |i: usize, object: &K| if i == 0 { owners(object) } else { own(object) };
-        for object in self.all::<K>() {
-            if let Ok(object) = serde_json::to_vec(&object).and_then(|b| project::<K>(&b)) {
-                snapshot.replace(&object.key(), Some(Arc::new(object)), &values);
-            }
-        }
-        view.kinds.insert(TypeId::of::<K>(), Arc::new(snapshot));
+    pub(crate) fn fill<K: Kind>(&self, view: &mut View) -> Result<(), Error> {
+        let mine = self.objects.iter().filter(|((plural, _), _)| plural == K::URL_PATH_SEGMENT);
+        view.show::<K>(K::snapshot_of(mine.map(|(_, value)| value.clone()).collect())?);
+        Ok(())
     }
 
     /// What a controller sees of it.
-    pub fn view(&self, controller: &dyn Controller) -> View {
+    ///
+    /// # Errors
+    /// An object is not of its kind.
+    pub fn view(&self, controller: &dyn Controller) -> Result<View, Error> {
         let mut view = View::default();
         for watch in controller.watches() {
-            (watch.fill)(self, &mut view);
+            (watch.fill)(self, &mut view)?;
         }
-        view
+        Ok(view)
     }
 
     /// A controller's plan now.
@@ -120,8 +126,45 @@ impl World {
     /// # Errors
     /// The controller's.
     pub fn plan(&self, controller: &dyn Controller, key: &Key) -> Result<Plan, Error> {
-        let view = self.view(controller);
-        controller.plan(&Ask { view: &view, key, now: self.now, failures: &[] })
+        self.plan_of(controller, key, &self.view(controller)?)
+    }
+
+    fn plan_of(&self, controller: &dyn Controller, key: &Key, view: &View) -> Result<Plan, Error> {
+        let mut answers: Vec<(Need, Answer)> = Vec::new();
+        loop {
+            let memory = self.memories.get(key);
+            let plan = controller.plan(&Ask {
+                view,
+                key,
+                now: self.now,
+                failures: &[],
+                answers: &answers,
+                memory,
+            })?;
+            if plan.needs.is_empty() {
+                return Ok(plan);
+            }
+            for need in plan.needs {
+                let refusal = || Refusal {
+                    status: Some(meta::Status::failure(meta::Reason::NotFound, "not there")),
+                    message: format!("{} is not there", need.path),
+                };
+                let answer = self.answers.get(&need.path).cloned().ok_or_else(refusal);
+                answers.push((need, answer));
+            }
+        }
+    }
+
+    /// Whether a controller's plan is bounded and the same however its view is ordered.
+    fn check_plan(&self, controller: &dyn Controller, key: &Key) -> Result<Plan, KitError> {
+        let view = self.view(controller)?;
+        let plan = self.plan_of(controller, key, &view)?;
+        if plan.writes.len() > BOUND {
+            return Err(KitError::Unbounded(plan.writes.len()));
+        }
+        let other = self.plan_of(controller, key, &view.backwards())?;
+        let (one, other) = (render(&plan), render(&other));
+        if one == other { Ok(plan) } else { Err(KitError::Ordered(one.join("\n"), other.join("\n"))) }
     }
 
     /// Applies one write.
@@ -180,7 +223,10 @@ impl World {
     /// See [`KitError`]; `Restless` when `most` plans were not enough.
     pub fn settle(&mut self, controller: &dyn Controller, key: &Key, most: usize) -> Result<usize, KitError> {
         for count in 0..most {
-            let plan = self.plan(controller, key)?;
+            let plan = self.check_plan(controller, key)?;
+            if let Some(memory) = plan.memory {
+                self.memories.insert(key.clone(), memory);
+            }
             if plan.writes.is_empty() {
                 return Ok(count);
             }
@@ -194,7 +240,8 @@ impl World {
         Err(KitError::Restless(most))
     }
 
-    /// Checks that a controller settles, stays quiet, and settles as well after a crash at any point of its first plan.
+    /// Checks that a controller settles with bounded plans that do not depend on the order of what it sees, stays quiet,
+    /// and settles as well after a crash at any point of its first plan.
     ///
     /// # Errors
     /// See [`KitError`].
@@ -204,6 +251,7 @@ impl World {
         let first = self.plan(controller, key)?;
         for length in 0..first.writes.len() {
             let mut crashed = self.clone();
+            crashed.memories.clear();
             for write in &first.writes[..length] {
                 crashed.apply(write)?;
             }
@@ -222,6 +270,24 @@ impl World {
         }
         counts
     }
+}
+
+/// A plan's writes as lines; neighbours that may run together have no order among each other.
+fn render(plan: &Plan) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut from = 0;
+    for write in &plan.writes {
+        if !write.together {
+            lines[from..].sort_unstable();
+            from = lines.len();
+        }
+        lines.push(format!("{} {} {:?}", write.resource.plural, write.key, write.op));
+        if !write.together {
+            from = lines.len();
+        }
+    }
+    lines[from..].sort_unstable();
+    lines
 }
 
 /// RFC 7386.

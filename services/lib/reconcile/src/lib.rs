@@ -7,26 +7,23 @@
 //! wrote; a controller never writes what it did not declare.
 
 mod apply;
-mod caches;
 mod controller;
 mod events;
 mod expect;
-mod kind;
 pub mod kit;
 mod lease;
+mod metrics;
 mod plan;
 mod queue;
 mod runtime;
 mod selector;
-mod view;
 
-pub use caches::Caches;
-pub use controller::{Ask, Controller, Error, Permit, Watch};
-pub use events::{Event, Involved, Level};
-pub use kind::Kind;
+pub use controller::{Answer, Ask, Controller, Error, Permit, Refusal, Watch};
+pub use events::{Event, Involved, Level, Recorder};
 pub use lease::{Election, lead};
-pub use plan::{Effect, EffectResult, Failure, Op, Plan, Write, merge_diff};
+pub use metrics::Metrics;
+pub use objects::{Caches, Kind, View};
+pub use plan::{Effect, EffectResult, Failure, Memory, Need, Op, Plan, Write, merge_diff};
 pub use queue::Queue;
-pub use runtime::{Metrics, Runtime};
+pub use runtime::Runtime;
 pub use selector::{matches, selects};
-pub use view::View;

@@ -1,5 +1,6 @@
 //! What a plan says: writes in order, events, when to look again.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use client::{Client, DeleteOptions, Key, Patch, Preconditions, Resource};
 use serde_json::{Map, Value, json};
 
-use crate::{Error, Event, Kind};
+use crate::{Answer, Ask, Error, Event, Kind};
 
 /// What came of an effect: when to plan again, if at all.
 pub type EffectResult = Result<Option<Duration>, client::Error>;
@@ -29,6 +30,34 @@ pub struct Plan {
     pub requeue: Option<Duration>,
     /// Live work, after the writes.
     pub effects: Vec<Arc<dyn Effect>>,
+    /// What must be asked before there can be a plan: nothing else of this one counts, and the next sees the answers.
+    pub needs: Vec<Need>,
+    /// What the key's next plan shall see, see [`crate::Ask::remembered`]; `None` keeps what there is.
+    pub memory: Option<Memory>,
+}
+
+/// What a plan hands to the next one of its key.
+pub type Memory = Arc<dyn Any + Send + Sync>;
+
+/// A request no cache can answer: a read of something not followed, or a review.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Need {
+    /// The path, with its query.
+    pub path: String,
+    /// What is posted; `None` reads.
+    pub body: Option<Value>,
+}
+
+impl Need {
+    /// A read.
+    pub fn read(path: impl Into<String>) -> Self {
+        Self { path: path.into(), body: None }
+    }
+
+    /// A review.
+    pub fn review(path: impl Into<String>, body: Value) -> Self {
+        Self { path: path.into(), body: Some(body) }
+    }
 }
 
 /// One write.
@@ -128,7 +157,7 @@ impl Plan {
     /// # Errors
     /// It has no JSON form.
     pub fn create<K: Kind>(&mut self, object: &K) -> Result<&mut Write, Error> {
-        Ok(self.push(K::resource(), object.key(), Op::Create(serde_json::to_value(object)?)))
+        Ok(self.push(K::resource(), object.key(), Op::Create(object.encode()?)))
     }
 
     /// Changes what differs between two states of an object, provided that it has not changed since `old`.
@@ -155,9 +184,7 @@ impl Plan {
         subresource: &'static str,
         guarded: bool,
     ) -> Result<bool, Error> {
-        let Some(Value::Object(mut patch)) =
-            merge_diff(&serde_json::to_value(old)?, &serde_json::to_value(new)?)
-        else {
+        let Some(Value::Object(mut patch)) = merge_diff(&old.encode()?, &new.encode()?) else {
             return Ok(false);
         };
         let meta = patch.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
@@ -190,6 +217,20 @@ impl Plan {
     /// A write of a resource known at run time only.
     pub fn write(&mut self, resource: Resource, key: Key, op: Op) -> &mut Write {
         self.push(resource, key, op)
+    }
+
+    /// Asks something first: the answer, or `None` when this plan must wait for it.
+    pub fn need<'a>(&mut self, ask: &Ask<'a>, need: Need) -> Option<&'a Answer> {
+        let answer = ask.answer(&need);
+        if answer.is_none() {
+            self.needs.push(need);
+        }
+        answer
+    }
+
+    /// Hands something to the key's next plan.
+    pub fn remember<T: Any + Send + Sync>(&mut self, what: T) {
+        self.memory = Some(Arc::new(what));
     }
 
     /// Plans again after a time, or sooner if asked before.

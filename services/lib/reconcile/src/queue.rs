@@ -3,7 +3,7 @@
 //! # Upstream
 //! `k8s.io/client-go/util/workqueue`: delaying and rate limiting queues (5 ms doubling to 1000 s)
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +11,38 @@ use client::Key;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::metrics::QueueMetrics;
+
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_MOST: Duration = Duration::from_secs(1000);
 
 #[derive(Default, Debug)]
 struct State {
     ready: VecDeque<Key>,
-    queued: HashSet<Key>,
-    running: HashSet<Key>,
+    /// Since when, by key: in `ready`, or running and to be run again.
+    queued: HashMap<Key, Instant>,
+    running: HashMap<Key, Instant>,
     delayed: HashMap<Key, Instant>,
+    /// `delayed` in order.
+    timeline: BTreeSet<(Instant, Key)>,
     failures: HashMap<Key, u32>,
+}
+
+impl State {
+    /// Queues a key; whether somebody can take it now.
+    fn add(&mut self, key: Key, metrics: &QueueMetrics) -> bool {
+        if self.queued.contains_key(&key) {
+            return false;
+        }
+        self.queued.insert(key.clone(), Instant::now());
+        metrics.adds.inc();
+        metrics.depth.inc();
+        let free = !self.running.contains_key(&key);
+        if free {
+            self.ready.push_back(key);
+        }
+        free
+    }
 }
 
 /// The queue of one controller. Clones share it.
@@ -28,19 +50,22 @@ struct State {
 pub struct Queue {
     state: Arc<Mutex<State>>,
     wake: Arc<Notify>,
+    metrics: QueueMetrics,
 }
 
 impl Queue {
+    /// A queue that is counted.
+    pub(crate) fn counted(metrics: QueueMetrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a key; one that runs is queued again when it is done.
     pub fn add(&self, key: Key) {
-        let mut state = self.lock();
-        if state.queued.insert(key.clone()) && !state.running.contains(&key) {
-            state.ready.push_back(key);
-            drop(state);
+        if self.lock().add(key, &self.metrics) {
             self.wake.notify_one();
         }
     }
@@ -49,10 +74,15 @@ impl Queue {
     pub fn add_after(&self, key: Key, after: Duration) {
         let at = Instant::now() + after;
         let mut state = self.lock();
-        if state.delayed.get(&key).is_some_and(|known| *known <= at) {
-            return;
+        match state.delayed.get(&key).copied() {
+            Some(known) if known <= at => return,
+            Some(known) => {
+                state.timeline.remove(&(known, key.clone()));
+            }
+            None => {}
         }
-        state.delayed.insert(key, at);
+        state.delayed.insert(key.clone(), at);
+        state.timeline.insert((at, key));
         drop(state);
         self.wake.notify_one();
     }
@@ -65,9 +95,15 @@ impl Queue {
             *count += 1;
             *count
         };
+        self.metrics.retries.inc();
         let after = BACKOFF_FIRST.saturating_mul(1 << (failures - 1).min(20)).min(BACKOFF_MOST);
         self.add_after(key, after);
         after
+    }
+
+    /// How often in a row a key has failed.
+    pub fn failures(&self, key: &Key) -> u32 {
+        self.lock().failures.get(key).copied().unwrap_or(0)
     }
 
     /// Forgets a key's failures.
@@ -81,20 +117,21 @@ impl Queue {
             let wait = {
                 let mut state = self.lock();
                 let now = Instant::now();
-                let due: Vec<Key> =
-                    state.delayed.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone()).collect();
-                for key in due {
-                    state.delayed.remove(&key);
-                    if state.queued.insert(key.clone()) && !state.running.contains(&key) {
-                        state.ready.push_back(key);
+                while state.timeline.first().is_some_and(|(at, _)| *at <= now) {
+                    if let Some((_, key)) = state.timeline.pop_first() {
+                        state.delayed.remove(&key);
+                        state.add(key, &self.metrics);
                     }
                 }
                 if let Some(key) = state.ready.pop_front() {
-                    state.queued.remove(&key);
-                    state.running.insert(key.clone());
+                    if let Some(since) = state.queued.remove(&key) {
+                        self.metrics.waited.observe((now - since).as_secs_f64());
+                        self.metrics.depth.dec();
+                    }
+                    state.running.insert(key.clone(), now);
                     return key;
                 }
-                state.delayed.values().min().copied()
+                state.timeline.first().map(|(at, _)| *at)
             };
             match wait {
                 Some(at) => tokio::select! {
@@ -109,8 +146,10 @@ impl Queue {
     /// Work on a key has ended.
     pub fn done(&self, key: &Key) {
         let mut state = self.lock();
-        state.running.remove(key);
-        if state.queued.contains(key) {
+        if let Some(since) = state.running.remove(key) {
+            self.metrics.worked.observe(since.elapsed().as_secs_f64());
+        }
+        if state.queued.contains_key(key) {
             state.ready.push_back(key.clone());
             drop(state);
             self.wake.notify_one();

@@ -7,52 +7,22 @@ use std::time::Duration;
 
 use client::{Client, Key};
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use objects::{Caches, Note};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::apply::Applier;
-use crate::caches::Note;
 use crate::events::Recorder;
 use crate::expect::{Expectations, Seen};
-use crate::{Ask, Caches, Controller, Failure, Permit, Plan, Queue, Watch};
+use crate::{Answer, Ask, Controller, Failure, Memory, Metrics, Need, Permit, Plan, Queue, Watch};
 
 /// Keys of one controller worked on at once.
 const CONCURRENT: usize = 8;
+/// How often a plan may ask for more before it must say something.
+const ROUNDS: usize = 16;
 /// How long to wait for a cache that lags behind a write, before looking again.
 const LAG: Duration = Duration::from_millis(15);
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Labels {
-    name: String,
-    result: &'static str,
-}
-
-/// What is counted.
-#[derive(Clone, Default, Debug)]
-pub struct Metrics {
-    plans: Family<Labels, Counter>,
-    writes: Family<Labels, Counter>,
-}
-
-impl Metrics {
-    /// Makes the metrics visible.
-    pub fn register(&self, registry: &mut Registry) {
-        registry.register("reconcile", "Plans by controller and result", self.plans.clone());
-        registry.register("reconcile_writes", "Writes by controller and result", self.writes.clone());
-    }
-
-    fn plan(&self, name: &str, result: &'static str) {
-        self.plans.get_or_create(&Labels { name: name.into(), result }).inc();
-    }
-
-    fn write(&self, name: &str, result: &'static str, count: usize) {
-        self.writes.get_or_create(&Labels { name: name.into(), result }).inc_by(count as u64);
-    }
-}
 
 struct Worker {
     controller: Box<dyn Controller>,
@@ -61,6 +31,7 @@ struct Worker {
     queue: Queue,
     expectations: Expectations,
     failures: Mutex<HashMap<Key, Vec<Failure>>>,
+    memories: Mutex<HashMap<Key, Memory>>,
     shared: Arc<Shared>,
 }
 
@@ -104,11 +75,12 @@ impl Runtime {
         let workers = described.into_iter().map(|(controller, watches)| {
             Arc::new(Worker {
                 permits: controller.writes(),
+                queue: Queue::counted(shared.metrics.queue(controller.name())),
                 controller,
                 watches,
-                queue: Queue::default(),
                 expectations: Expectations::default(),
                 failures: Mutex::default(),
+                memories: Mutex::default(),
                 shared: Arc::clone(&shared),
             })
         });
@@ -151,8 +123,18 @@ impl Runtime {
                 }
             }
         }
+        if note.new.is_none() {
+            let is_root = |w: &&Arc<Worker>| w.watches.iter().any(|w| w.root && w.kind == note.kind);
+            for worker in self.workers.iter().filter(is_root) {
+                lock(&worker.memories).remove(&note.key);
+            }
+        }
         tracing::trace!(key = %note.key, "Changed");
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Worker {
@@ -164,11 +146,16 @@ impl Worker {
             let key = self.queue.next().await;
             while tasks.try_join_next().is_some() {}
             let worker = Arc::clone(&self);
-            tasks.spawn(async move {
+            let span = tracing::info_span!(
+                "reconcile", controller = self.controller.name(), object = %key, attempt = self.queue.failures(&key),
+                writes = tracing::field::Empty, requeue_ms = tracing::field::Empty
+            );
+            let work = async move {
                 worker.once(&key).await;
                 worker.queue.done(&key);
                 drop(slot);
-            });
+            };
+            tasks.spawn(work.instrument(span));
         }
     }
 
@@ -188,7 +175,7 @@ impl Worker {
             return;
         }
         let name = self.controller.name();
-        let plan = match self.plan(key) {
+        let plan = match self.plan(key).await {
             Some(Ok(plan)) => plan,
             Some(Err(error)) => {
                 let after = self.queue.add_failed(key.clone());
@@ -209,12 +196,45 @@ impl Worker {
         self.apply(key, plan).await;
     }
 
-    /// The plan, or `None` when the controller panicked.
-    fn plan(&self, key: &Key) -> Option<Result<Plan, crate::Error>> {
-        let failures =
-            self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(key).unwrap_or_default();
+    /// The plan, or `None` when the controller panicked. What it needs is asked, then it is made anew.
+    async fn plan(&self, key: &Key) -> Option<Result<Plan, crate::Error>> {
+        let failures = lock(&self.failures).remove(key).unwrap_or_default();
+        let mut answers = Vec::new();
+        for _ in 0..ROUNDS {
+            let plan = self.plan_once(key, &failures, &answers)?;
+            let Ok(plan) = plan else { return Some(plan) };
+            if plan.needs.is_empty() {
+                if let Some(memory) = &plan.memory {
+                    lock(&self.memories).insert(key.clone(), Arc::clone(memory));
+                }
+                return Some(Ok(plan));
+            }
+            for need in plan.needs {
+                let answer = self.ask(&need).await;
+                answers.push((need, answer));
+            }
+        }
+        Some(Err(crate::Error::Invalid(format!("the plan still asks after {ROUNDS} rounds"))))
+    }
+
+    async fn ask(&self, need: &Need) -> Answer {
+        let answer = match &need.body {
+            None => self.shared.client.get_raw(need.path.clone()).await,
+            Some(body) => self.shared.client.post(need.path.clone(), body).await,
+        };
+        Ok(serde_json::from_slice(&answer?).map_err(client::Error::from)?)
+    }
+
+    fn plan_once(
+        &self,
+        key: &Key,
+        failures: &[Failure],
+        answers: &[(Need, Answer)],
+    ) -> Option<Result<Plan, crate::Error>> {
         let view = self.shared.caches.view();
-        let ask = Ask { view: &view, key, now: Timestamp::now(), failures: &failures };
+        let memory = lock(&self.memories).get(key).cloned();
+        let now = Timestamp::now();
+        let ask = Ask { view: &view, key, now, failures, answers, memory: memory.as_ref() };
         match catch_unwind(AssertUnwindSafe(|| self.controller.plan(&ask))) {
             Ok(plan) => Some(plan),
             Err(_) => {
@@ -230,6 +250,7 @@ impl Worker {
             self.shared.recorder.record(self.controller.component(), event);
         }
         let count = plan.writes.len();
+        tracing::Span::current().record("writes", count);
         let applier = Applier {
             client: &self.shared.client,
             caches: &self.shared.caches,
@@ -251,8 +272,7 @@ impl Worker {
                 controller = name, key = %key, verb = failure.verb, resource = &*failure.resource.plural,
                 object = %failure.key, error = failure.message, retry_ms = after.as_millis() as u64, "Write failed"
             );
-            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-            failures.insert(key.clone(), outcome.failures);
+            lock(&self.failures).insert(key.clone(), outcome.failures);
             return;
         }
         for effect in &plan.effects {
@@ -271,6 +291,7 @@ impl Worker {
         }
         self.queue.forget(key);
         if let Some(after) = plan.requeue {
+            tracing::Span::current().record("requeue_ms", after.as_millis() as u64);
             self.queue.add_after(key.clone(), after);
         }
     }

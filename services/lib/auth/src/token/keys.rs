@@ -74,11 +74,11 @@ impl SigningKey {
         Ok(Self { encoding: EncodingKey::from_ec_der(der.as_bytes()), public: public_ec(&key.public_key())? })
     }
 
-    /// Signs claims.
+    /// Signs claims ([`Claims`], or those of a legacy token).
     ///
     /// # Errors
     /// The key refuses.
-    pub fn sign(&self, claims: &Claims) -> Result<String, KeyError> {
+    pub fn sign<T: serde::Serialize>(&self, claims: &T) -> Result<String, KeyError> {
         let mut header = Header::new(self.public.algorithm);
         header.typ = None;
         header.kid = Some(self.public.id.clone());

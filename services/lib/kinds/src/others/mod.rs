@@ -19,6 +19,9 @@ use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
+/// k3s's record of an applied manifest.
+pub(crate) static ADDON: Kind = Kind { generation: SPEC, columns: rows::ADDON, row: rows::addon, ..PLAIN };
+
 /// Role, ClusterRole: names are path segments.
 pub(crate) static ROLE: Kind = Kind {
     validate: validate::role,
@@ -50,6 +53,8 @@ pub(crate) static HORIZONTAL_POD_AUTOSCALER: Kind = Kind {
 };
 
 pub(crate) static INGRESS: Kind = Kind {
+    validate: validate::ingress,
+    validate_update: validate::ingress_update,
     create: no_status,
     update: split,
     generation: SPEC,
@@ -86,8 +91,14 @@ pub(crate) static SERVICE_CIDR: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static IP_ADDRESS: Kind =
-    Kind { name: crate::names::any, columns: rows::IP_ADDRESS, row: rows::ip_address, ..PLAIN };
+pub(crate) static IP_ADDRESS: Kind = Kind {
+    validate: validate::ip_address,
+    validate_update: validate::ip_address_update,
+    name: crate::names::any,
+    columns: rows::IP_ADDRESS,
+    row: rows::ip_address,
+    ..PLAIN
+};
 
 pub(crate) static POD_DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,

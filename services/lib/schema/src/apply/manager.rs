@@ -201,9 +201,6 @@ fn conflict(entry: &Entry, path: &[String]) -> Conflict {
     }
     if !entry.apply {
         message.push_str(&format!(" using {}", entry.api_version));
-        if !entry.time.is_empty() {
-            message.push_str(&format!(" at {}", entry.time));
-        }
     }
     Conflict { message, field: display(path) }
 }
