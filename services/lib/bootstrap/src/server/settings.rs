@@ -125,18 +125,6 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         "systemDefaultRegistry": cluster.default_registry,
         "defaultLocalStoragePath": step.server.local_storage,
     });
-    let (authority, supervisor) = (places.tls("server-ca.crt"), places.tls("client-supervisor"));
-    let addons = json!({
-        "kubeconfig": hand.kubeconfig_named(
-            "addons.kubeconfig", "client-supervisor", &step.api, &authority, &supervisor, report,
-        )?,
-        "directory": places.run.join("data/server/manifests"),
-        "disable": step.server.disable,
-        "clusterDomain": step.server.cluster_domain,
-        "clusterDNS": step.server.cluster_dns,
-        "systemDefaultRegistry": step.server.default_registry,
-        "defaultLocalStoragePath": step.server.local_storage,
-    });
     let mut settings = map(json!({
         "kubeconfig": kubeconfig,
         "clusterSigningCertFile": hand.copy("client-ca.nochain.crt", &places.tls("client-ca.nochain.crt"))?,
@@ -149,7 +137,6 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         "leaderElect": false,
         "addons": addons,
         "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
-        "addons": addons,
     }));
     if cluster.disable_servicelb {
         settings.insert("controllers".into(), json!(["*", "-service-lb-controller"]));
