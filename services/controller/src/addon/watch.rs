@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::scan;
@@ -18,6 +19,13 @@ impl AsRawFd for Descriptor {
     }
 }
 
+fn register(inotify: Inotify) -> std::io::Result<AsyncFd<Descriptor>> {
+    #[expect(unsafe_code, reason = "tokio registers descriptors by number in no other way")]
+    // SAFETY: the descriptor is owned by what is registered, and nothing takes that out or replaces it.
+    let registered = unsafe { AsyncFd::register_with_interest(Descriptor(inotify), Interest::READABLE) };
+    Ok(registered?)
+}
+
 /// inotify over the folder and what is below it. Where it cannot be had there is only the regular look.
 #[derive(Debug)]
 pub(crate) struct Watch(Option<AsyncFd<Descriptor>>);
@@ -27,7 +35,7 @@ impl Watch {
     pub(crate) fn new() -> Self {
         let made = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
             .map_err(std::io::Error::from)
-            .and_then(|inotify| AsyncFd::new(Descriptor(inotify)));
+            .and_then(register);
         match made {
             Ok(descriptor) => Self(Some(descriptor)),
             Err(error) => {
