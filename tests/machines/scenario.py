@@ -143,8 +143,6 @@ def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Mac
     cluster.boot_all()
     if "installation" in scenario.needs:
         # images of a registry there is none of, and programs of parts that are not ours yet
-        from .commands import archive  # noqa: PLC0415
-
         for node in cluster.nodes:
             product.prepare(cluster, node.name, archive("basic"))
     return dict(cluster.machines)

@@ -31,11 +31,12 @@ with subtest("a restarted logind is asked again"):
     n2.wait_until_succeeds("systemd-inhibit --list | grep '^kubelet.*shutdown'", timeout=30)
 
 with subtest("pods end in order, within their time, and their end is told"):
+    kubectl("wait", "-n", "kube-system", "--for=create", "serviceaccount/default", "--timeout=30s")
     pods = [pod("plain", LAST.format("plain")), pod("critical", LAST.format("critical"), priorityClassName="system-node-critical"), pod("deaf", DEAF)]
     kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
     for name in ("plain", "critical", "deaf"):
         kubectl("wait", "-n", "kube-system", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-    n2.succeed("mkdir -p /var/lib/out; systemd-run --on-active=1 systemctl poweroff")
+    n2.succeed("mkdir -p /var/lib/out; systemd-run --no-block systemctl poweroff")
     for name in ("plain", "critical", "deaf"):
         kubectl("wait", "-n", "kube-system", "--for=jsonpath={.status.reason}=Terminated", f"pod/{name}", "--timeout=40s")
         status = json.loads(kubectl("get", "pod", "-n", "kube-system", name, "-o", "json"))["status"]
