@@ -136,7 +136,8 @@ with subtest("debug: an ephemeral container beside the pod's"):
 with subtest("cordon, drain, uncordon"):
     kubectl(f"cordon {node}")
     t.assertIn("SchedulingDisabled", kubectl(f"get node {node}"))
-    kubectl("create deployment moved --image=busybox --replicas=2 -- sleep 1000")
+    template = "'{spec: {terminationGracePeriodSeconds: 1, containers: [{name: busybox, imagePullPolicy: IfNotPresent}]}}'"
+    server.succeed(f"kubectl create deployment moved --image=busybox --replicas=2 --dry-run=client -o yaml -- sleep 1000 | kubectl patch --local -f - -o yaml -p \"spec: {{template: $(echo {template})}}\" | kubectl create -f -")
     server.wait_until_succeeds(f"test $(kubectl get pods -l app=moved --field-selector=status.phase=Running,spec.nodeName!={node} -o name | wc -l) = 2", timeout=60)
     kubectl(f"uncordon {node}")
     other = kubectl("get pods -l app=moved -o jsonpath={.items[0].spec.nodeName}")

@@ -94,5 +94,6 @@ with subtest("a CronJob starts a Job each minute, by hand at once, and none whil
     server.wait_until_succeeds("kubectl get cronjob minute -o jsonpath={.status.lastSuccessfulTime} | grep Z", timeout=60)
     kubectl("""patch cronjob minute -p '{"spec":{"suspend":true}}'""")
     t.assertRegex(kubectl("get cronjob minute"), r"minute +\* \* \* \* \* +<none> +True ")
-    kubectl("delete cronjob/minute job/now --timeout=60s")
+    kubectl("delete cronjob/minute --timeout=60s")
+    kubectl("wait job/now --for=delete --timeout=60s")
     server.wait_until_succeeds("test -z \"$(kubectl get jobs,pods -l app=minute -o name)\"", timeout=60)

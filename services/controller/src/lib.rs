@@ -32,6 +32,7 @@ mod replicas;
 mod role;
 mod roles;
 mod service_cidr;
+mod servicelb;
 mod settings;
 mod signer;
 mod statefulset;

@@ -14,7 +14,8 @@ use reconcile::kit::World;
 use serde_json::{Value, json};
 
 use crate::{
-    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, statefulset,
+    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, servicelb,
+    statefulset,
 };
 
 fn start() -> Timestamp {
@@ -200,4 +201,62 @@ fn small_ones() {
     let ipam = ipam::NodeIpam { ranges: vec![(ipam::Range::parse("10.42.0.0/16").unwrap(), 24)] };
     let world = world.check(&ipam, &key, 5).unwrap();
     assert_eq!(world.all::<Node>()[0].spec.as_ref().unwrap().pod_cidr.as_deref(), Some("10.42.0.0/24"));
+}
+
+fn balancer(name: &str, seconds: u32, port: u16) -> Service {
+    object(json!({"metadata": {"name": name, "namespace": "default", "uid": name,
+        "creationTimestamp": format!("2026-01-01T00:00:{seconds:02}Z")},
+        "spec": {"type": "LoadBalancer", "clusterIP": "10.43.0.9", "ipFamilies": ["IPv4"],
+            "ports": [{"port": port, "protocol": "TCP"}]}}))
+}
+
+fn lb_node(name: &str, address: &str, labels: &Value) -> Node {
+    object(json!({"metadata": {"name": name, "labels": labels},
+        "status": {"addresses": [{"type": "InternalIP", "address": address}],
+            "conditions": [{"type": "Ready", "status": "True"}]}}))
+}
+
+fn balanced(world: &World, name: &str) -> Vec<String> {
+    let service = world.all::<Service>().into_iter().find(|s| reconcile::Kind::name(s) == name).unwrap();
+    let status = service.status.and_then(|s| s.load_balancer).unwrap_or_default();
+    status.ingress.into_iter().flatten().filter_map(|i| i.ip).collect()
+}
+
+#[test]
+fn nodes_as_load_balancers() {
+    let mut world = World::new(start());
+    let key = |name: &str| client::Key::new("default", name);
+    world.put(&lb_node("n1", "192.0.2.1", &json!({}))).unwrap();
+    world.put(&lb_node("n2", "192.0.2.2", &json!({}))).unwrap();
+    world.put(&balancer("younger", 9, 80)).unwrap();
+    let mut world = world.check(&servicelb::ServiceLb, &key("younger"), 10).unwrap();
+    assert_eq!(balanced(&world, "younger"), ["192.0.2.1", "192.0.2.2"]);
+    // who has the port keeps it, even from an older one
+    world.put(&balancer("older", 1, 80)).unwrap();
+    let mut world = world.check(&servicelb::ServiceLb, &key("older"), 10).unwrap();
+    assert!(balanced(&world, "older").is_empty());
+    // another port is free
+    world.put(&balancer("third", 2, 81)).unwrap();
+    let mut world = world.check(&servicelb::ServiceLb, &key("third"), 10).unwrap();
+    assert_eq!(balanced(&world, "third"), ["192.0.2.1", "192.0.2.2"]);
+    // a pod with the host port, and nodes chosen by label
+    let pod: Pod = object(json!({"metadata": meta("p"), "spec": {"nodeName": "n1", "containers": [
+        {"name": "c", "ports": [{"containerPort": 81, "hostPort": 81, "protocol": "TCP"}]}]}}));
+    world.put(&pod).unwrap();
+    let mut world = world.check(&servicelb::ServiceLb, &key("third"), 10).unwrap();
+    assert_eq!(balanced(&world, "third"), ["192.0.2.2"]);
+    world.put(&lb_node("n1", "192.0.2.1", &json!({"svccontroller.k3s.cattle.io/enablelb": "true"}))).unwrap();
+    let mut world = world.check(&servicelb::ServiceLb, &key("third"), 10).unwrap();
+    assert!(balanced(&world, "third").is_empty());
+    let world_before = world.clone();
+    // what k3s left behind goes
+    let labels = json!({"svccontroller.k3s.cattle.io/svcname": "younger",
+        "svccontroller.k3s.cattle.io/svcnamespace": "default"});
+    let set: DaemonSet =
+        object(json!({"metadata": {"name": "svclb-younger", "namespace": "kube-system", "labels": labels},
+        "spec": {"selector": selector(), "template": template()}}));
+    world.put(&set).unwrap();
+    let world = world.check(&servicelb::ServiceLb, &key("younger"), 10).unwrap();
+    assert_eq!(world.all::<DaemonSet>().len(), world_before.all::<DaemonSet>().len());
+    assert_eq!(balanced(&world, "younger"), ["192.0.2.1"]);
 }

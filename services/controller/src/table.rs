@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use crate::{
     accounts, addon, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
     ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles,
-    service_cidr, statefulset, tokens, volumes,
+    service_cidr, servicelb, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
@@ -64,5 +64,6 @@ table! {
     "persistentvolume-expander-controller" on |_| Ok(Box::new(volumes::Expand));
     "service-cidr-controller" on |_| Ok(Box::new(service_cidr::ServiceCidrs));
     "validatingadmissionpolicy-status-controller" on |_| Ok(Box::new(policies::PolicyStatus));
+    "service-lb-controller" on |_| Ok(Box::new(servicelb::ServiceLb));
     "namespace-controller" on |_| Ok(Box::new(namespaces::Namespaces));
 }

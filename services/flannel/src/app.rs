@@ -9,6 +9,7 @@ use daemon::Context;
 use k8s_openapi::api::core::v1 as core;
 use netlink::nft::Nft;
 use netlink::route::{Link, Network, Vxlan};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::model::{self, Node, VxlanData, mac_text};
 use crate::plan::{Peer, peers};
@@ -49,8 +50,9 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
     let environment = files::environment(network, subnet, mtu, settings.ip_masq);
     files::write(&settings.subnet_file, &environment)
         .with_context(|| format!("writing {}", settings.subnet_file.display()))?;
-    let mut known = ground.known(&kernel).await?;
+    let mut known = ground.known(&kernel, network).await?;
     let mut is_ready = false;
+    let mut probes = watch_over(&context);
     loop {
         while changes.try_recv().is_ok() {}
         let snapshot = nodes.snapshot();
@@ -72,10 +74,31 @@ pub async fn run(settings: Settings, context: Context) -> anyhow::Result<()> {
         }
         tokio::select! {
             _ = changes.recv() => {}
+            Some(answer) = probes.recv() => {
+                // an answer nobody waits for any more came too late, and that is told by the one who waited
+                drop(answer.send(ground.check(&kernel).await));
+            }
             () = tokio::time::sleep(retry.unwrap_or(Duration::MAX)), if retry.is_some() => {}
             () = shutdown.wait() => return Ok(()),
         }
     }
+}
+
+type Answer = oneshot::Sender<Result<(), netlink::Error>>;
+
+/// What the watchdog asks of the loop: whether the kernel still has the device. Without it pods are cut off until the
+/// service starts anew.
+fn watch_over(context: &Context) -> mpsc::Receiver<Answer> {
+    let (probes, asked) = mpsc::channel::<Answer>(1);
+    context.feed_watchdog(move || {
+        let probes = probes.clone();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            probes.send(answer).await?;
+            Ok(answered.await??)
+        }
+    });
+    asked
 }
 
 /// Waits until this node has a subnet and an address.
@@ -140,14 +163,27 @@ impl Ground {
         Ok(Self { backend, link, address, mtu, vni })
     }
 
+    async fn check(&self, kernel: &Network) -> Result<(), netlink::Error> {
+        match kernel.link(&self.link.name).await? {
+            Some(link) if link.index == self.link.index => Ok(()),
+            _ => Err(netlink::Error::NoDevice(self.link.name.clone())),
+        }
+    }
+
     /// Routes an earlier run left, so that those to nodes which are gone are removed. Their peers are not known any
     /// more: the forwarding entries of such a node are harmless and go with the device.
-    async fn known(&self, kernel: &Network) -> Result<BTreeMap<Subnet, Option<Peer>>, netlink::Error> {
+    async fn known(
+        &self,
+        kernel: &Network,
+        network: Subnet,
+    ) -> Result<BTreeMap<Subnet, Option<Peer>>, netlink::Error> {
         let routes = kernel.routes(&self.link).await?;
         let subnets =
             routes.into_iter().map(|((first, prefix), gateway)| (Subnet { first, prefix }, gateway));
-        let ours =
-            subnets.filter(|(subnet, gateway)| self.backend == Backend::Vxlan && *gateway == subnet.first);
+        let ours = subnets.filter(|(subnet, gateway)| match self.backend {
+            Backend::HostGw => u32::from(subnet.first) & network.mask() == u32::from(network.first),
+            _ => *gateway == subnet.first,
+        });
         Ok(ours.map(|(subnet, _)| (subnet, None)).collect())
     }
 

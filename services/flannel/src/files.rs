@@ -1,6 +1,7 @@
 //! The files other programs read.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -55,5 +56,7 @@ pub(crate) fn write(path: &Path, content: &str) -> io::Result<()> {
     // a name CNI's readers skip, as it ends neither in .conf nor .conflist
     let fresh = path.with_extension("new");
     std::fs::write(&fresh, content)?;
+    // for everybody's eyes, whatever this service's file mode mask says
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o644))?;
     std::fs::rename(&fresh, path)
 }

@@ -39,6 +39,13 @@ fn rss_kib() -> String {
     line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
+/// Nanoseconds this thread ran, and waited for a processor.
+fn schedule() -> (u64, u64) {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 #[expect(clippy::print_stdout, reason = "figures are the output")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count: u32 = std::env::args().nth(1).map_or(Ok(10_000), |n| n.parse())?;
@@ -50,16 +57,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let changed = program.reconcile(plans())?;
     println!("cold sync of {count} Services ({} elements): {:?}", changed.elements, begun.elapsed());
-    let mut times: Vec<Duration> = Vec::new();
+    let mut times: Vec<(Duration, u64, u64)> = Vec::new();
     for i in 0..200 {
         let key = Key::new("bench", format!("s{}", i * 37 % count));
         let changes = vec![(key, Some(planned(i * 37 % count, 2 + i % 3)))];
-        let begun = Instant::now();
+        let (begun, (ran, waited)) = (Instant::now(), schedule());
         program.change(changes)?;
-        times.push(begun.elapsed());
+        let after = schedule();
+        times.push((begun.elapsed(), after.0 - ran, after.1 - waited));
     }
     times.sort_unstable();
-    println!("one Service's endpoints: median {:?}, worst {:?} of {}", times[100], times[199], times.len());
+    println!("one Service's endpoints: median {:?} of {}", times[100].0, times.len());
+    for (time, ran, waited) in &times[195..] {
+        let (ran, waited) = (Duration::from_nanos(*ran), Duration::from_nanos(*waited));
+        println!(
+            "  among the worst: {time:?}, of which {ran:?} running and {waited:?} waiting for a processor"
+        );
+    }
     println!("resident: {}", rss_kib());
     let begun = Instant::now();
     let changed = program.reconcile(plans())?;

@@ -10,14 +10,15 @@ use daemon::Context;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use netlink::conntrack::Conntrack;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::oneshot;
 
 use crate::health::{self, Condition, ServiceChecks};
 use crate::layout::Facts;
 use crate::metrics::Counts;
 use crate::model::{Node, Service, Slice};
 use crate::plan::{Plan, plan};
-use crate::program::{Changed, Program};
+use crate::program::{Answer, Changed, Program};
 use crate::settings::Settings;
 
 /// After a refusal the tables are read and made right again, at first after this long.
@@ -103,6 +104,7 @@ impl Proxy {
         }
         let (mut services, mut slices, mut nodes) =
             (self.services.subscribe(), self.slices.subscribe(), self.nodes.subscribe());
+        let mut probes = watch_over(context);
         let mut dirty = Dirty { all: true, ..Dirty::default() };
         let mut retry: Option<Duration> = None;
         let mut is_ready = false;
@@ -141,6 +143,7 @@ impl Proxy {
                 Some(change) = services.recv() => self.note_service(&change, &mut dirty),
                 Some(change) = slices.recv() => note_slice(&change, &mut dirty),
                 Some(change) = nodes.recv() => self.note_node(&change, &mut dirty),
+                Some(answer) = probes.recv() => dirty.all |= self.program.alive(answer),
                 () = again => {}
                 () = shutdown.wait() => return Ok(()),
             }
@@ -156,7 +159,7 @@ impl Proxy {
     fn note_node(&mut self, change: &Change<Node>, dirty: &mut Dirty) {
         let Some(node) = change.new.as_deref().filter(|n| n.name == self.node.name) else { return };
         self.condition.set_leaving(node.leaving);
-        dirty.all |= node.zone != self.node.zone;
+        dirty.all |= node.zone != self.node.zone || node.addresses != self.node.addresses;
         self.node = node.clone();
     }
 
@@ -224,6 +227,20 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// What the watchdog asks of the loop: a round trip to the kernel by the socket Services are programmed by.
+fn watch_over(context: &Context) -> mpsc::Receiver<Answer> {
+    let (probes, asked) = mpsc::channel::<Answer>(1);
+    context.feed_watchdog(move || {
+        let probes = probes.clone();
+        async move {
+            let (answer, answered) = oneshot::channel();
+            probes.send(answer).await?;
+            Ok(answered.await??)
+        }
+    });
+    asked
 }
 
 fn note_slice(change: &Change<Slice>, dirty: &mut Dirty) {

@@ -1,8 +1,8 @@
 //! Elements of maps from what is planned: pure.
 
-use netlink::nft::{Element, Family, Verdict};
+use netlink::nft::{Element, Family};
 
-use crate::layout::{Chain, Pick, Set};
+use crate::layout::{Answer, Chain, Pick, Set};
 use crate::network::bytes;
 use crate::plan::{At, Front, Target, Treatment};
 
@@ -55,21 +55,19 @@ pub fn value((address, port): Target) -> Vec<u8> {
     value
 }
 
-/// The elements a front stands for.
-pub fn elements(front: &Front, out: &mut Vec<Placed>) {
+/// The elements a front stands for; `number` gives a chain's.
+pub fn elements(front: &Front, number: &mut dyn FnMut(Chain) -> u32, out: &mut Vec<Placed>) {
     let family = front.at.family();
     let key = key(front.at);
     let node_port = matches!(front.at, At::NodePort(..));
     let mut put = |set, element| out.push(Placed { family, set, element });
     let nobody = if node_port { Set::PortNobody } else { Set::Nobody };
-    match (front.treatment, chain(front)) {
-        (Treatment::Drop, _) => put(nobody, Element::verdict(key.clone(), Verdict::Drop)),
-        (_, None) => put(nobody, Element::verdict(key.clone(), Verdict::Goto(Chain::Reject.name()))),
-        (_, Some(chain)) => {
-            let set = if node_port { Set::NodePorts } else { Set::Services };
-            put(set, Element::verdict(key.clone(), Verdict::Goto(chain.name())));
-        }
-    }
+    let (set, number) = match (front.treatment, chain(front)) {
+        (Treatment::Drop, _) => (nobody, Answer::Drop as u32),
+        (_, None) => (nobody, Answer::Reject as u32),
+        (_, Some(chain)) => (if node_port { Set::NodePorts } else { Set::Services }, number(chain)),
+    };
+    put(set, Element::value(key.clone(), number.to_ne_bytes().to_vec()));
     let lists = if node_port {
         [(Set::PortEndpoints, &front.targets), (Set::PortClusterEndpoints, &front.cluster_targets)]
     } else {
@@ -88,10 +86,11 @@ pub fn elements(front: &Front, out: &mut Vec<Placed>) {
     if front.guarded {
         put(Set::Guarded, Element::key(key.clone()));
     }
-    for range in &front.allowed {
+    let allowed = front.allowed.iter().map(|network| (network, &[][..]));
+    for (first_address, last_address) in crate::ranges::union(allowed, family) {
         let (mut first, mut last) = (key.clone(), key.clone());
-        first.extend(range.first());
-        last.extend(range.last());
+        first.extend(first_address);
+        last.extend(last_address);
         put(Set::Allowed, Element { key_end: Some(last), ..Element::key(first) });
     }
 }

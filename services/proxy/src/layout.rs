@@ -1,157 +1,26 @@
 //! The tables: a few named maps that hold all Services, and chains whose number does not depend on theirs.
 //!
 //! ```text
-//! services:   address . protocol . port         → goto the chain for so many endpoints and such treatment
+//! services:   address . protocol . port         → number of the chain for so many endpoints and such treatment
+//! chains:     number                            → goto that chain
 //! endpoints:  address . protocol . port . index → endpoint's address . port
 //! ```
 //!
-//! A packet finds its chain by one lookup; the chain draws an index and finds the endpoint by a second one. A change of
+//! A packet finds its chain by two lookups; the chain draws an index and finds the endpoint by a third one. A change of
 //! a Service changes elements, never rules. Chains are made when the first Service needs one.
+//!
+//! Why a number stands between: the kernel checks a table's chains again for loops, through every element of every
+//! verdict map, whenever one verdict is added. With the verdict in `services` itself a change would cost all Services.
 
-use netlink::nft::{
-    Batch, CtKey, Expr, Family, Field, Hook, HookPoint, MetaKey, Reg, SetKind, SetSpec, Table, Verdict,
-};
+use netlink::nft::{Batch, CtKey, Element, Expr, Family, Hook, HookPoint, MetaKey, Reg, Table, Verdict};
 
 use crate::network::Network;
+pub use crate::sets::{SETS, Set};
 
 /// The mark of packets whose source is to be replaced; kubelet's and upstream's.
 const MARK: u32 = 0x4000;
 /// A chain that says which layout a table has: a table of another one is made anew.
-pub const LAYOUT: &str = "layout-1";
-
-use Field::{Ipv4, Ipv6, Number, Port, Protocol};
-
-/// The sets and maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Set {
-    /// Where traffic to an address and port goes.
-    Services,
-    /// Where traffic to a port of this node goes.
-    NodePorts,
-    /// Endpoints of addresses.
-    Endpoints,
-    /// Endpoints of node ports.
-    PortEndpoints,
-    /// Endpoints of addresses for pods, where outside traffic has others.
-    ClusterEndpoints,
-    /// Endpoints of node ports for pods, where outside traffic has others.
-    PortClusterEndpoints,
-    /// Clients of addresses and their endpoints.
-    Clients,
-    /// Clients of node ports and their endpoints.
-    PortClients,
-    /// Addresses without endpoints.
-    Nobody,
-    /// Node ports without endpoints.
-    PortNobody,
-    /// Cluster addresses.
-    ClusterIps,
-    /// Endpoints of this node, twice: those that may reach themselves.
-    Hairpin,
-    /// Load balancers' addresses that only some may use.
-    Guarded,
-    /// Who may use them.
-    Allowed,
-}
-
-/// All of them, in the order they are made.
-pub const SETS: [Set; 14] = [
-    Set::Services,
-    Set::NodePorts,
-    Set::Endpoints,
-    Set::PortEndpoints,
-    Set::ClusterEndpoints,
-    Set::PortClusterEndpoints,
-    Set::Clients,
-    Set::PortClients,
-    Set::Nobody,
-    Set::PortNobody,
-    Set::ClusterIps,
-    Set::Hairpin,
-    Set::Guarded,
-    Set::Allowed,
-];
-
-macro_rules! spec {
-    ($name:literal, $family:expr, [$($v4:expr),+], [$($v6:expr),+], $kind:expr) => {
-        SetSpec {
-            name: $name,
-            key: if $family == Family::Ip { &[$($v4),+] } else { &[$($v6),+] },
-            kind: $kind,
-        }
-    };
-}
-
-impl Set {
-    /// How the kernel is told of it.
-    pub fn spec(self, family: Family) -> SetSpec {
-        let target: &'static [Field] = if family == Family::Ip { &[Ipv4, Port] } else { &[Ipv6, Port] };
-        let (map, memory, verdicts) = (SetKind::Map(target), SetKind::Memory(target), SetKind::Verdicts);
-        match self {
-            Self::Services => {
-                spec!("services", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], verdicts)
-            }
-            Self::NodePorts => spec!("node-ports", family, [Protocol, Port], [Protocol, Port], verdicts),
-            Self::Endpoints => {
-                spec!(
-                    "endpoints",
-                    family,
-                    [Ipv4, Protocol, Port, Number],
-                    [Ipv6, Protocol, Port, Number],
-                    map
-                )
-            }
-            Self::PortEndpoints => {
-                spec!("port-endpoints", family, [Protocol, Port, Number], [Protocol, Port, Number], map)
-            }
-            Self::ClusterEndpoints => {
-                spec!(
-                    "cluster-endpoints",
-                    family,
-                    [Ipv4, Protocol, Port, Number],
-                    [Ipv6, Protocol, Port, Number],
-                    map
-                )
-            }
-            Self::PortClusterEndpoints => {
-                spec!(
-                    "port-cluster-endpoints",
-                    family,
-                    [Protocol, Port, Number],
-                    [Protocol, Port, Number],
-                    map
-                )
-            }
-            Self::Clients => {
-                spec!("clients", family, [Ipv4, Protocol, Port, Ipv4], [Ipv6, Protocol, Port, Ipv6], memory)
-            }
-            Self::PortClients => {
-                spec!("port-clients", family, [Protocol, Port, Ipv4], [Protocol, Port, Ipv6], memory)
-            }
-            Self::Nobody => spec!("nobody", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], verdicts),
-            Self::PortNobody => spec!("port-nobody", family, [Protocol, Port], [Protocol, Port], verdicts),
-            Self::ClusterIps => spec!("cluster-ips", family, [Ipv4], [Ipv6], SetKind::Set),
-            Self::Hairpin => spec!("hairpin", family, [Ipv4, Ipv4], [Ipv6, Ipv6], SetKind::Set),
-            Self::Guarded => {
-                spec!("guarded", family, [Ipv4, Protocol, Port], [Ipv6, Protocol, Port], SetKind::Set)
-            }
-            Self::Allowed => {
-                spec!(
-                    "allowed",
-                    family,
-                    [Ipv4, Protocol, Port, Ipv4],
-                    [Ipv6, Protocol, Port, Ipv6],
-                    SetKind::Ranges
-                )
-            }
-        }
-    }
-
-    fn name(self) -> &'static str {
-        self.spec(Family::Ip).name
-    }
-}
+pub const LAYOUT: &str = "layout-2";
 
 /// The table of a family.
 pub fn table(family: Family) -> Table {
@@ -191,8 +60,16 @@ pub enum Chain {
     Masquerade(Pick),
     /// Sends pods and this node (marked) to the second, others to the first, if it has any.
     Local(Pick, Pick),
-    /// Answers "port unreachable".
-    Reject,
+}
+
+/// What is done where there are no endpoints; the number is the key in [`Set::Answers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Answer {
+    /// Nothing.
+    Drop = 0,
+    /// "Port unreachable".
+    Reject = 1,
 }
 
 impl Pick {
@@ -221,14 +98,13 @@ impl Chain {
             Self::Cluster(pick) => format!("cluster-{}", pick.name()),
             Self::Masquerade(pick) => format!("masquerade-{}", pick.name()),
             Self::Local(local, cluster) => format!("local-{}-{}", local.name(), cluster.count),
-            Self::Reject => "reject".into(),
         }
     }
 
     /// The chains it goes to.
     pub fn needs(self) -> Vec<Chain> {
         match self {
-            Self::Pick(_) | Self::Reject => vec![],
+            Self::Pick(_) => vec![],
             Self::Cluster(pick) | Self::Masquerade(pick) => vec![Self::Pick(pick)],
             Self::Local(local, cluster) => {
                 [local, cluster].into_iter().filter(|p| p.count > 0).map(Self::Pick).collect()
@@ -242,7 +118,6 @@ impl Chain {
         let ours = facts.pods.iter().find(|n| n.family() == family);
         match self {
             Self::Pick(pick) => pick_rules(pick, family),
-            Self::Reject => vec![vec![Expr::Reject(family)]],
             Self::Masquerade(pick) => vec![set_mark(), vec![goto(pick)]],
             Self::Cluster(pick) => {
                 let foreign = ours.map(|pods| [within(family, pods, false), set_mark()].concat());
@@ -342,11 +217,12 @@ fn hook(point: HookPoint, priority: i32, nat: bool) -> Option<Hook> {
 }
 
 /// The chains that are always there, with their hooks.
-pub fn base_chains() -> [(&'static str, Option<Hook>); 12] {
+pub fn base_chains() -> [(&'static str, Option<Hook>); 13] {
     use HookPoint::{Forward, Input, Output, Postrouting, Prerouting};
     [
         (LAYOUT, None),
         ("dispatch", None),
+        ("reject", None),
         ("guard", None),
         ("nobody-here", None),
         ("nat-prerouting", hook(Prerouting, -100, true)),
@@ -363,27 +239,29 @@ pub fn base_chains() -> [(&'static str, Option<Hook>); 12] {
 /// The rules of those chains.
 pub fn base_rules(family: Family, facts: &Facts) -> Vec<(&'static str, Vec<Expr>)> {
     let jump = |chain: &str| Expr::Verdict(Verdict::Jump(chain.into()));
-    let lookup = |node_port: bool, set: Set| {
+    let lookup = |node_port: bool, set: Set, verdicts: Set| {
         let mut rule = Vec::new();
         load_key(node_port, family, &mut rule);
-        rule.push(Expr::VerdictMap(Reg(0), set.name()));
+        rule.push(Expr::Map(Reg(0), set.name(), Reg(0)));
+        rule.push(Expr::VerdictMap(Reg(0), verdicts.name()));
         rule
     };
-    let mut rules = vec![("dispatch", lookup(false, Set::Services))];
+    let mut rules = vec![("reject", vec![Expr::Reject(family)])];
+    rules.push(("dispatch", lookup(false, Set::Services, Set::Chains)));
     rules.extend(
         to_this_node(family, facts)
             .into_iter()
-            .map(|r| ("dispatch", [r, lookup(true, Set::NodePorts)].concat())),
+            .map(|r| ("dispatch", [r, lookup(true, Set::NodePorts, Set::Chains)].concat())),
     );
-    rules.push(("nobody-here", lookup(false, Set::Nobody)));
+    rules.push(("nobody-here", lookup(false, Set::Nobody, Set::Answers)));
     rules.extend(
         to_this_node(family, facts)
             .into_iter()
-            .map(|r| ("nobody-here", [r, lookup(true, Set::PortNobody)].concat())),
+            .map(|r| ("nobody-here", [r, lookup(true, Set::PortNobody, Set::Answers)].concat())),
     );
     rules.push(("guard", guard(family)));
     rules.extend([("nat-prerouting", vec![jump("dispatch")]), ("nat-output", vec![jump("dispatch")])]);
-    rules.extend(postrouting(family).map(|rule| ("nat-postrouting", rule)));
+    rules.extend(postrouting(family, facts).into_iter().map(|rule| ("nat-postrouting", rule)));
     rules.push(("filter-prerouting", [new_connection(), vec![jump("guard")]].concat()));
     for chain in ["filter-input", "filter-forward", "filter-output"] {
         rules.push((chain, [new_connection(), vec![jump("nobody-here")]].concat()));
@@ -444,17 +322,35 @@ fn guard(family: Family) -> Vec<Expr> {
     rule
 }
 
-fn postrouting(family: Family) -> [Vec<Expr>; 2] {
+/// # Differs
+/// Upstream replaces the source of all outside traffic under the cluster policy. Where the endpoint drawn is on this
+/// node its answers come by here anyway, so the client's address is kept: pods see who calls.
+fn postrouting(family: Family, facts: &Facts) -> Vec<Vec<Expr>> {
     let words = family.address_len() / 4;
-    let marked = vec![
+    let mark = [
         Expr::Meta(Reg(0), MetaKey::Mark),
         Expr::Bitwise(Reg(0), host(MARK), host(0)),
         Expr::Compare(Reg(0), false, host(0)),
+    ];
+    // to an endpoint of this node, neither from this node itself nor from a pod (which may be that endpoint)
+    let mut near = mark.to_vec();
+    near.extend([Expr::AddressType(Reg(0), true), Expr::Compare(Reg(0), false, host(2))]);
+    if let Some(pods) = facts.pods.iter().find(|n| n.family() == family) {
+        near.extend(within(family, pods, false));
+    }
+    near.extend([
+        Expr::destination(family, Reg(0)),
+        Expr::destination(family, Reg(words)),
+        Expr::InSet(Reg(0), Set::Hairpin.name(), true),
+        Expr::Verdict(Verdict::Return),
+    ]);
+    let mut marked = mark.to_vec();
+    marked.extend([
         Expr::Meta(Reg(0), MetaKey::Mark),
         Expr::Bitwise(Reg(0), host(!0), host(MARK)),
         Expr::SetMark(Reg(0)),
         Expr::Masquerade,
-    ];
+    ]);
     let hairpin = vec![
         Expr::Ct(Reg(0), CtKey::Status),
         Expr::Bitwise(Reg(0), host(0x20), host(0)),
@@ -464,7 +360,9 @@ fn postrouting(family: Family) -> [Vec<Expr>; 2] {
         Expr::InSet(Reg(0), Set::Hairpin.name(), true),
         Expr::Masquerade,
     ];
-    [marked, hairpin]
+    // without a pods' range nobody knows who is a pod
+    let near = (!facts.pods.is_empty()).then_some(near);
+    near.into_iter().chain([marked, hairpin]).collect()
 }
 
 /// Puts the table, its sets, its always-there chains and their rules into a batch. Rules are replaced, elements stay:
@@ -482,4 +380,8 @@ pub fn base(batch: &mut Batch, family: Family, facts: &Facts) {
     for (chain, rule) in base_rules(family, facts) {
         batch.rule(table, chain, &rule);
     }
+    let answer = |answer: Answer, verdict| Element::verdict(host(answer as u32), verdict);
+    let answers =
+        [answer(Answer::Drop, Verdict::Drop), answer(Answer::Reject, Verdict::Goto("reject".into()))];
+    batch.add(table, Set::Answers.name(), &answers);
 }

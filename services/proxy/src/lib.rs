@@ -17,6 +17,7 @@ pub mod plan;
 pub mod policy;
 pub mod program;
 pub mod ranges;
+mod sets;
 mod settings;
 mod stale;
 

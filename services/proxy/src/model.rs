@@ -107,6 +107,8 @@ pub struct Node {
     pub zone: String,
     /// Whether it is being removed, so that load balancers should leave it.
     pub leaving: bool,
+    /// Its addresses, inside and outside.
+    pub addresses: Vec<IpAddr>,
 }
 
 const PROXY_NAME: &str = "service.kubernetes.io/service-proxy-name";
@@ -183,6 +185,14 @@ mod wire {
     #[serde(rename_all = "camelCase", default)]
     pub(super) struct Status {
         pub load_balancer: Balancer,
+        pub addresses: Vec<Address>,
+    }
+
+    #[derive(Deserialize)]
+    pub(super) struct Address {
+        #[serde(rename = "type")]
+        pub kind: String,
+        pub address: String,
     }
 
     #[derive(Deserialize, Default)]
@@ -349,6 +359,9 @@ impl Node {
             || object.spec.taints.iter().any(|t| t.key == TO_BE_DELETED);
         Ok(Self {
             zone: object.metadata.labels.get(ZONE).cloned().unwrap_or_default(),
+            addresses: (object.status.addresses.iter().filter(|a| a.kind.ends_with("IP")))
+                .filter_map(|a| a.address.parse().ok())
+                .collect(),
             name: object.metadata.name,
             leaving,
         })

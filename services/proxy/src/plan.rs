@@ -112,7 +112,7 @@ pub fn plan(service: &Service, slices: &[&Slice], node: &Node) -> Plan {
             }
             let choice = choose(port, family, slices, node);
             plan.local.extend(&choice.here);
-            plan.fronts.extend(fronts(service, port, family, &choice));
+            plan.fronts.extend(fronts(service, port, family, &choice, node));
         }
     }
     plan.local.sort_unstable();
@@ -123,7 +123,19 @@ pub fn plan(service: &Service, slices: &[&Slice], node: &Node) -> Plan {
     plan
 }
 
-fn fronts(service: &Service, port: &ServicePort, family: Family, choice: &Choice) -> Vec<Front> {
+/// The addresses of load balancers that are answered here. Where one of them is this node's own, nodes are the load
+/// balancer: then all addresses of this node are answered, as an outer address may have been translated to an inner one.
+fn balancer_ips(service: &Service, node: &Node) -> Vec<IpAddr> {
+    let mut ips = service.balancer_ips.clone();
+    if ips.iter().any(|ip| node.addresses.contains(ip)) {
+        ips.extend(&node.addresses);
+    }
+    let mut seen = std::collections::HashSet::new();
+    ips.retain(|ip| !service.external_ips.contains(ip) && seen.insert(*ip));
+    ips
+}
+
+fn fronts(service: &Service, port: &ServicePort, family: Family, choice: &Choice, node: &Node) -> Vec<Front> {
     let of_family =
         |ips: &[IpAddr]| ips.iter().copied().filter(|ip| self::family(*ip) == family).collect::<Vec<_>>();
     let anybody = !choice.cluster.is_empty() || !choice.local.is_empty();
@@ -155,7 +167,7 @@ fn fronts(service: &Service, port: &ServicePort, family: Family, choice: &Choice
     for ip in of_family(&service.external_ips) {
         fronts.push(outside(At::Address(ip, port.protocol, port.port)));
     }
-    for ip in of_family(&service.balancer_ips).into_iter().filter(|ip| !service.external_ips.contains(ip)) {
+    for ip in of_family(&balancer_ips(service, node)) {
         let allowed = service.source_ranges.iter().copied().filter(|r| r.family() == family);
         let guarded = !service.source_ranges.is_empty();
         let at = At::Address(ip, port.protocol, port.port);

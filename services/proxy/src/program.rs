@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use client::Key;
-use netlink::nft::{Batch, Element, Family, Nft};
+use netlink::nft::{Batch, Element, Family, Nft, Verdict};
 
 use crate::elements::{Placed, chain, elements, hairpin};
 use crate::layout::{self, Chain, Facts, LAYOUT, SETS, Set, table};
@@ -12,6 +12,20 @@ use crate::plan::{At, Front, Plan, keep_places};
 const FAMILIES: [Family; 2] = [Family::Ip, Family::Ip6];
 
 type Address = (Family, Set, Vec<u8>);
+
+/// Where the answer to "does the kernel have the tables?" goes.
+pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<(), Lost>>;
+
+/// Why a proxy is not well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    /// The kernel does not answer as it should.
+    #[error("asking the kernel")]
+    Kernel(#[from] netlink::Error),
+    /// Somebody has taken the table away.
+    #[error("the table of Services is gone")]
+    Table,
+}
 
 /// What a commit changed.
 #[derive(Debug, Default)]
@@ -31,8 +45,34 @@ pub struct Program {
     owners: HashMap<At, Key>,
     losers: HashSet<Key>,
     chains: HashSet<(Family, Chain)>,
+    numbers: Numbers,
     /// How many plans want an element that several may share.
     shared: HashMap<Address, u32>,
+}
+
+/// Numbers of chains, as [`Set::Services`] and its like name them: given once, kept, taken over from an earlier run.
+#[derive(Debug, Default)]
+struct Numbers {
+    of: HashMap<String, u32>,
+    last: u32,
+}
+
+impl Numbers {
+    fn of(&mut self, chain: Chain) -> u32 {
+        *self.of.entry(chain.name()).or_insert_with(|| {
+            self.last += 1;
+            self.last
+        })
+    }
+
+    /// Takes over what the kernel has.
+    fn found(&mut self, element: &Element) {
+        let number = <[u8; 4]>::try_from(element.key.as_slice()).map(u32::from_ne_bytes);
+        if let (Ok(number), Some(Verdict::Goto(chain))) = (number, &element.verdict) {
+            self.of.entry(chain.clone()).or_insert(number);
+            self.last = self.last.max(number);
+        }
+    }
 }
 
 /// Changes collected for one batch, by element.
@@ -65,6 +105,7 @@ impl Program {
             owners: HashMap::new(),
             losers: HashSet::new(),
             chains: HashSet::new(),
+            numbers: Numbers::default(),
             shared: HashMap::new(),
         })
     }
@@ -90,20 +131,20 @@ impl Program {
             strays.extend(chains.into_iter().map(|name| (family, name)));
             layout::base(&mut batch, family, &self.facts);
         }
-        (self.chains, self.owners, self.losers, self.shared) = Default::default();
+        (self.chains, self.owners, self.losers, self.shared, self.numbers) = Default::default();
+        let chains = found.iter().filter(|((_, set, _), _)| *set == Set::Chains);
+        chains.for_each(|(_, element)| self.numbers.found(element));
         self.plans.clear();
         let mut wanted: Vec<Placed> = Vec::new();
         let mut changed = Changed::default();
         for (key, plan) in plans {
             let plan = self.claim(&key, &Plan::default(), plan);
-            let places = plan.fronts.iter().flat_map(|f| chain(f).map(|c| (f.at.family(), c)));
-            places
-                .for_each(|(family, chain)| ensure(&mut self.chains, &self.facts, &mut batch, family, chain));
-            wanted.extend(self.share(placed(&plan)));
+            wanted.extend(self.ensure_all(&plan, &mut batch));
+            let placed = placed(&plan, &mut self.numbers);
+            wanted.extend(self.share(placed));
             changed.fronts.extend(plan.fronts.iter().map(|f| (f.at, Some(f.clone()))));
             self.plans.insert(key, plan);
         }
-        FAMILIES.iter().for_each(|f| ensure(&mut self.chains, &self.facts, &mut batch, *f, Chain::Reject));
         let mut difference = Difference::default();
         for place in wanted {
             let at = (index(place.family), place.set);
@@ -125,7 +166,7 @@ impl Program {
     }
 
     fn read(&mut self, family: Family, found: &mut HashMap<Address, Element>) -> Result<(), netlink::Error> {
-        for set in SETS.into_iter().filter(|s| !matches!(s, Set::Clients | Set::PortClients)) {
+        for set in SETS.into_iter().filter(|s| !matches!(s, Set::Clients | Set::PortClients | Set::Answers)) {
             for element in self.nft.elements(table(family), set.spec(family).name)? {
                 found.insert((family, set, full_key(&element)), element);
             }
@@ -188,6 +229,18 @@ impl Program {
         plan
     }
 
+    /// Looks whether the kernel still has the table. An answer nobody waits for any more came too late, and that is
+    /// told by the one who waited.
+    ///
+    /// Gives whether the table is gone and is to be made anew.
+    pub(crate) fn alive(&mut self, answer: Answer) -> bool {
+        let found = self.nft.has_table(table(Family::Ip)).map_err(Lost::from);
+        let found = found.and_then(|there| if there { Ok(()) } else { Err(Lost::Table) });
+        let is_gone = matches!(found, Err(Lost::Table));
+        drop(answer.send(found));
+        is_gone
+    }
+
     /// Services that did not get all their places: to be planned again when another one gives some up.
     pub fn losers(&self) -> &HashSet<Key> {
         &self.losers
@@ -215,7 +268,10 @@ impl Program {
     }
 
     fn differ(&mut self, old: &Plan, new: &Plan, batch: &mut Batch, difference: &mut Difference) {
-        let (before, after) = (placed(old), placed(new));
+        for place in self.ensure_all(new, batch) {
+            difference.add.entry((index(place.family), place.set)).or_default().push(place.element);
+        }
+        let (before, after) = (placed(old, &mut self.numbers), placed(new, &mut self.numbers));
         let before: HashMap<Address, Placed> = by_address(before);
         let mut added = Vec::new();
         let mut kept = HashSet::new();
@@ -240,8 +296,20 @@ impl Program {
                 difference.remove.entry(at).or_default().push(place.element);
             }
         }
-        let places = new.fronts.iter().flat_map(|f| chain(f).map(|c| (f.at.family(), c)));
-        places.for_each(|(family, chain)| ensure(&mut self.chains, &self.facts, batch, family, chain));
+    }
+
+    /// Puts the chains a plan needs into the batch, unless they are there; gives their elements.
+    fn ensure_all(&mut self, plan: &Plan, batch: &mut Batch) -> Vec<Placed> {
+        let mut made = Vec::new();
+        for (family, chain) in plan.fronts.iter().filter_map(|f| Some((f.at.family(), chain(f)?))) {
+            if !self.chains.contains(&(family, chain)) {
+                ensure(&mut self.chains, &self.facts, batch, family, chain);
+                let number = self.numbers.of(chain).to_ne_bytes().to_vec();
+                let element = Element::verdict(number, Verdict::Goto(chain.name()));
+                made.push(Placed { family, set: Set::Chains, element });
+            }
+        }
+        made
     }
 
     /// Forgets clients that stay at endpoints their front no longer has.
@@ -305,9 +373,9 @@ fn by_address(elements: Vec<Placed>) -> HashMap<Address, Placed> {
 }
 
 /// A plan's elements, each once.
-fn placed(plan: &Plan) -> Vec<Placed> {
+fn placed(plan: &Plan, numbers: &mut Numbers) -> Vec<Placed> {
     let mut all = Vec::new();
-    plan.fronts.iter().for_each(|front| elements(front, &mut all));
+    plan.fronts.iter().for_each(|front| elements(front, &mut |chain| numbers.of(chain), &mut all));
     all.extend(plan.local.iter().map(|address| hairpin(*address)));
     let mut seen = HashSet::new();
     all.retain(|p| seen.insert((p.family, p.set, full_key(&p.element))));

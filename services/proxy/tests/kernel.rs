@@ -100,6 +100,9 @@ fn connections_reach_the_endpoints() {
     program.change(vec![(key(), Some(pods(&[3], None)))]).unwrap();
     assert_eq!(answers(10), HashSet::from([3]));
     drop(program);
+    let mut program = Program::open(facts.clone()).unwrap();
+    // chains nothing goes to any more are dropped first
+    program.reconcile(HashMap::from([(key(), pods(&[3], None))])).unwrap();
     let mut program = Program::open(facts).unwrap();
     let changed = program.reconcile(HashMap::from([(key(), pods(&[3], None))])).unwrap();
     assert_eq!(changed.elements, 0, "what is right is not touched");
@@ -122,6 +125,27 @@ fn connections_reach_the_endpoints() {
     let changed = program.change(vec![(key(), Some(pods(&others, Some(60))))]).unwrap();
     assert_eq!(program.forget_clients(&changed.fronts).unwrap(), 1);
     assert!(answers(10).is_disjoint(&first));
+
+    // a load balancer for some, whose ranges overlap
+    let ranges = ["10.42.0.0/16", "10.42.0.0/24"].map(|r| r.parse().unwrap());
+    let balancer = |ranges: &[_]| {
+        let port = ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, node_port: 0 };
+        let (cluster_ips, source_ranges) = (vec![CLUSTER_IP.into()], ranges.to_vec());
+        let balancer_ips = vec![IpAddr::from([10, 43, 9, 9])];
+        let service =
+            Service { ports: vec![port], cluster_ips, balancer_ips, source_ranges, ..Service::default() };
+        let endpoint =
+            Endpoint { address: Some(IpAddr::from([10, 42, 0, 1])), ready: true, ..Endpoint::default() };
+        let ports = vec![(String::new(), Protocol::Tcp, 8080)];
+        let slice = Slice { ports, endpoints: vec![endpoint], ..Slice::default() };
+        plan(&service, &[&slice], &Node::default())
+    };
+    program.change(vec![(key(), Some(balancer(&ranges)))]).unwrap();
+    assert_eq!(ask((Ipv4Addr::new(10, 43, 9, 9), 80)).unwrap(), 1);
+    program.change(vec![(key(), Some(balancer(&["192.0.2.0/24".parse().unwrap()])))]).unwrap();
+    let address = (IpAddr::from([10, 43, 9, 9]), 80).into();
+    let refused = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(300)).unwrap_err();
+    assert!(matches!(refused.kind(), ErrorKind::TimedOut | ErrorKind::PermissionDenied), "{refused:?}");
 
     program.change(vec![(key(), None)]).unwrap();
     assert_eq!(program.plans().len(), 0);

@@ -86,11 +86,11 @@ struct PluginConfig {
 /// The arguments of preemption.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PreemptionArgs {
+pub(crate) struct PreemptionArgs {
     /// Of the nodes that could do, at least this part is looked at.
-    pub min_candidate_nodes_percentage: i64,
+    pub(crate) min_candidate_nodes_percentage: i64,
     /// And at least so many.
-    pub min_candidate_nodes_absolute: i64,
+    pub(crate) min_candidate_nodes_absolute: i64,
 }
 
 impl Default for PreemptionArgs {
@@ -101,45 +101,45 @@ impl Default for PreemptionArgs {
 
 /// How pods of one scheduler name are placed.
 #[derive(Debug, Clone)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The scheduler name.
-    pub name: String,
+    pub(crate) name: String,
     /// Plugins that may refuse a node.
-    pub filters: PluginSet,
+    pub(crate) filters: PluginSet,
     /// Weights of plugins that score; 0 for those that do not.
-    pub weights: [i64; Plugin::ALL.len()],
+    pub(crate) weights: [i64; Plugin::ALL.len()],
     /// Whether lower priorities are displaced.
-    pub preempts: bool,
+    pub(crate) preempts: bool,
     /// How many nodes are looked at, in percent; 0 for a share that falls with their number.
-    pub percentage: i64,
+    pub(crate) percentage: i64,
     /// Arguments.
-    pub node_affinity: node_affinity::Args,
+    pub(crate) node_affinity: node_affinity::Args,
     /// Arguments.
-    pub resources: node_resources::Args,
+    pub(crate) resources: node_resources::Args,
     /// Arguments.
-    pub balanced: balanced_allocation::Args,
+    pub(crate) balanced: balanced_allocation::Args,
     /// Arguments.
-    pub spread: pod_topology_spread::Args,
+    pub(crate) spread: pod_topology_spread::Args,
     /// Arguments.
-    pub pod_affinity: inter_pod_affinity::Args,
+    pub(crate) pod_affinity: inter_pod_affinity::Args,
     /// Arguments.
-    pub preemption: PreemptionArgs,
+    pub(crate) preemption: PreemptionArgs,
     /// How long volumes may take.
-    pub bind_timeout: Duration,
+    pub(crate) bind_timeout: Duration,
 }
 
 /// Everything a configuration says that matters here.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// At least one.
-    pub profiles: Vec<Profile>,
+    pub(crate) profiles: Vec<Profile>,
     /// The first time a pod is put back.
-    pub initial_backoff: Duration,
+    pub(crate) initial_backoff: Duration,
     /// The longest.
-    pub max_backoff: Duration,
+    pub(crate) max_backoff: Duration,
 }
 
-const FILTERS: [Plugin; 12] = [
+const FILTERS: [Plugin; 13] = [
     Plugin::NodeUnschedulable,
     Plugin::NodeName,
     Plugin::TaintToleration,
@@ -152,6 +152,7 @@ const FILTERS: [Plugin; 12] = [
     Plugin::VolumeZone,
     Plugin::PodTopologySpread,
     Plugin::InterPodAffinity,
+    Plugin::DynamicResources,
 ];
 
 const WEIGHTS: [(Plugin, i64); 7] = [
@@ -189,7 +190,7 @@ impl Default for Profile {
 
 impl Profile {
     /// What a plugin's score counts.
-    pub fn weight(&self, plugin: Plugin) -> i64 {
+    pub(crate) fn weight(&self, plugin: Plugin) -> i64 {
         self.weights[plugin as usize]
     }
 
@@ -310,7 +311,7 @@ impl Configuration {
     ///
     /// # Errors
     /// What is wrong or not supported.
-    pub fn rules(self) -> anyhow::Result<Rules> {
+    pub(crate) fn rules(self) -> anyhow::Result<Rules> {
         const VERSION: &str = "kubescheduler.config.k8s.io/v1";
         ensure!(self.api_version.is_empty() || self.api_version == VERSION, "apiVersion is not {VERSION}");
         ensure!(self.kind.is_empty() || self.kind == "KubeSchedulerConfiguration", "kind is {:?}", self.kind);

@@ -20,7 +20,7 @@ const LEAST_PERCENT: usize = 5;
 
 /// What becomes of a pod.
 #[derive(Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It goes to a node.
     Place(Placement),
     /// It fits nowhere.
@@ -29,31 +29,31 @@ pub enum Decision {
 
 /// Where a pod goes.
 #[derive(Debug)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// The node.
-    pub node: String,
+    pub(crate) node: String,
     /// What its volumes need first.
-    pub promises: Promises,
+    pub(crate) promises: Promises,
     /// Nodes it could have had.
-    pub feasible: usize,
+    pub(crate) feasible: usize,
 }
 
 /// Why a pod goes nowhere.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// In upstream's words.
-    pub message: String,
+    pub(crate) message: String,
     /// Whose verdict it was: what they wait for puts the pod back into the queue.
-    pub plugins: PluginSet,
+    pub(crate) plugins: PluginSet,
     /// What is to become of its nomination; `None` leaves it.
-    pub nominate: Option<String>,
+    pub(crate) nominate: Option<String>,
     /// Who has to go for it.
-    pub preemption: Option<Preemption>,
+    pub(crate) preemption: Option<Preemption>,
 }
 
 /// Decides, remembering what it compiled.
 #[derive(Debug, Default)]
-pub struct Decider {
+pub(crate) struct Decider {
     templates: Vec<Templates>,
     next_start: usize,
     random: u64,
@@ -71,12 +71,12 @@ pub(crate) struct Diagnosis {
 
 impl Decider {
     /// One that breaks ties by a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { random: seed | 1, ..Self::default() }
     }
 
     /// Decides about a pod of the n-th profile.
-    pub fn decide(
+    pub(crate) fn decide(
         &mut self,
         pod: &Arc<Pod>,
         which: usize,
@@ -149,8 +149,9 @@ impl Decider {
         place(&look, best, feasible.len())
     }
 
-    /// The scores of the nodes a pod could have, for comparison with upstream.
-    pub fn scores(
+    /// The scores of the nodes a pod could have.
+    #[cfg(test)]
+    pub(crate) fn scores(
         &mut self,
         pod: &Arc<Pod>,
         profile: &Profile,
@@ -246,6 +247,11 @@ fn best(template: &Template, look: &Look<'_>, feasible: &[Slot], random: &mut u6
         return feasible.first().copied();
     }
     let totals = template.scores(look, feasible);
+    if tracing::enabled!(tracing::Level::TRACE) {
+        for (slot, total) in feasible.iter().zip(&totals) {
+            tracing::trace!(pod = %look.pod.key(), node = look.state.nodes.name(*slot), total, "Scored node");
+        }
+    }
     let most = totals.iter().max()?;
     let ties = totals.iter().filter(|t| *t == most).count() as u64;
     let mut skip = next_random(random) % ties;
@@ -286,6 +292,18 @@ fn refuse_unknown(pod: &Pod, profile: &Profile, state: &State, all: usize) -> De
     refuse(pod, profile, state, all, &diagnosis, [Plugin::NodeAffinity].into_iter().collect())
 }
 
+/// A refusal with what the plugins asked afterwards say. DynamicResources speaks first, to pods without claims too.
+///
+/// # Upstream
+/// `pkg/scheduler/framework/runtime/framework.go` `RunPostFilterPlugins`
+fn with_afterword(message: &str, profile: &Profile, preemption: Option<&str>) -> String {
+    let claims =
+        profile.filters.has(Plugin::DynamicResources).then(|| "no new claims to deallocate".to_owned());
+    let preemption = preemption.map(|text| format!("preemption: {text}"));
+    let words: Vec<String> = claims.into_iter().chain(preemption).collect();
+    if words.is_empty() { message.to_owned() } else { format!("{message} {}", words.join(", ")) }
+}
+
 /// A refusal nobody's going could change.
 fn refuse(
     pod: &Pod,
@@ -295,20 +313,17 @@ fn refuse(
     diagnosis: &Diagnosis,
     plugins: PluginSet,
 ) -> Decision {
-    let mut message = diagnosis.message(all, &|_, _| Vec::new());
-    let mut nominate = Some(String::new());
-    if profile.preempts {
-        let unhelpful =
-            format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
-        let text = match preempt::ineligible(pod, state, true) {
-            Some(reason) => {
-                nominate = None;
-                reason.to_owned()
-            }
-            None => unhelpful,
-        };
-        message = format!("{message} preemption: {text}");
+    let message = diagnosis.message(all, &|_, _| Vec::new());
+    if diagnosis.before.is_some() && profile.filters.has(Plugin::DynamicResources) {
+        // its turn had not come, so it finds nothing of its own afterwards, and preemption is not asked
+        let message = format!("{message} not found");
+        return Decision::Refuse(Refusal { message, plugins, nominate: None, preemption: None });
     }
+    let unhelpful = format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
+    let ineligible = preempt::ineligible(pod, state, true);
+    let nominate = if profile.preempts && ineligible.is_some() { None } else { Some(String::new()) };
+    let words = profile.preempts.then(|| ineligible.unwrap_or(&unhelpful));
+    let message = with_afterword(&message, profile, words);
     Decision::Refuse(Refusal { message, plugins, nominate, preemption: None })
 }
 
@@ -327,6 +342,7 @@ fn refuse_all(
     };
     let message = words(template, state);
     if !profile.preempts {
+        let message = with_afterword(&message, profile, None);
         return Decision::Refuse(Refusal {
             message,
             plugins,
@@ -336,11 +352,11 @@ fn refuse_all(
     }
     match preempt::preempt(pod, profile, state, world, own, template, diagnosis, random) {
         preempt::Outcome::Ineligible(reason) => {
-            let message = format!("{message} preemption: {reason}");
+            let message = with_afterword(&message, profile, Some(reason));
             Decision::Refuse(Refusal { message, plugins, nominate: None, preemption: None })
         }
         preempt::Outcome::Useless(reason) => {
-            let message = format!("{message} preemption: {reason}");
+            let message = with_afterword(&message, profile, Some(&reason));
             Decision::Refuse(Refusal { message, plugins, nominate: Some(String::new()), preemption: None })
         }
         preempt::Outcome::Room(preemption) => {

@@ -29,11 +29,8 @@ mod state;
 mod status;
 mod terms;
 
-pub use config::{Configuration, Profile, Rules};
-pub use decide::{Decider, Decision, Placement, Refusal};
-pub use model::{Budget, Claim, CsiNode, Namespace, Node, Pod, StorageClass, Volume};
+pub use config::Configuration;
 pub use settings::Settings;
-pub use state::{State, World};
 
 use std::net::SocketAddr;
 

@@ -28,8 +28,11 @@ pub(crate) struct Recorder {
     client: Client,
     instance: Arc<str>,
     slots: Arc<Semaphore>,
-    series: Arc<Mutex<HashMap<(Arc<str>, String), Series>>>,
+    series: Arc<Mutex<HashMap<Id, Series>>>,
 }
+
+/// A pod's uid and revision.
+type Id = (Arc<str>, String);
 
 #[derive(Debug, Clone)]
 struct Series {
@@ -156,7 +159,7 @@ impl Recorder {
     }
 
     /// Counts a repeated event.
-    fn counted(&self, id: &(Arc<str>, String)) -> Option<Series> {
+    fn counted(&self, id: &Id) -> Option<Series> {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let known = series.get_mut(id)?;
         known.count += 1;

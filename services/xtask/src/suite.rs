@@ -50,7 +50,7 @@ type Make = fn(&Repository) -> Result<Command>;
 const STEPS: [(&str, Make); 8] = [
     ("format", |repository| Ok(command(repository, "cargo", ["fmt", "--all", "--check"]))),
     ("python", |repository| {
-        Ok(python(repository, "-m unittest machines.test_units conformance.test_images"))
+        Ok(python(repository, "-m unittest machines.test_units conformance.test_images parity.test_planted"))
     }),
     ("clippy", |repository| Ok(slot(repository, CLIPPY))),
     ("cargo test", |repository| Ok(slot(repository, CARGO_TEST))),

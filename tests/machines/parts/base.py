@@ -1,11 +1,13 @@
 """What a part's description is made of."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 UPSTREAM = "/opt/upstream/bin"
 CNI = "/opt/upstream/cni"
 OURS = "/opt/k3s-rs"
 PKI = "/cluster/pki"
+UNITS = Path(__file__).parents[3] / "units"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,37 @@ class Unit:
             lines.append(f"Environment=PATH={UPSTREAM}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         lines += self.service
         return "\n".join([*lines, "[Install]", "WantedBy=multi-user.target", ""])
+
+
+@dataclass
+class Installed(Unit):
+    """A unit of ours as it is installed; only its command, and what the test machines have elsewhere, is another.
+
+    `before` names the units that must have run before it."""
+
+    def text(self) -> str:
+        """The unit file, with the lines of `service` at the end of [Service]."""
+        head, rest = (UNITS / f"{self.name}.service").read_text().split("[Service]\n")
+        # what the bootstrap does is done by the units of `before`
+        head = head.replace("Requires=k3s-rs-bootstrap.service\n", "").replace("k3s-rs-bootstrap.service ", "")
+        body, install = rest.split("[Install]\n")
+        lines = [line if not line.startswith("ExecStart=") else f"ExecStart={quoted(self.command)}" for line in body.splitlines()]
+        after = "".join(f"After={unit}.service\nRequires={unit}.service\n" for unit in self.before)
+        return f"{head}{after}\n[Service]\n" + "\n".join([*lines, *self.service, "", "[Install]", install])
+
+
+def prepared(name: str, kubeconfig: str, settings: str, *commands: str) -> Unit:
+    """The step before a daemon with a user of its own, as the bootstrap of an installation: the user, its kubeconfig, its settings."""
+    user = f"k3s-rs-{name}"
+    steps = [
+        "systemd-sysusers /etc/k3s-rs/sysusers.conf",
+        f"install -d -m 0700 -o {user} /run/k3s-rs /run/k3s-rs/{name}", "chmod 0755 /run/k3s-rs",
+        f"install -m 0400 -o {user} {kubeconfig} /run/k3s-rs/{name}/kubeconfig",
+        f"install -m 0400 -o {user} /etc/k3s-rs/{name}.json /run/k3s-rs/{name}/config.json", *commands,
+    ]
+    sysusers = (UNITS / "sysusers.d/k3s-rs.conf").read_text()
+    files = {"/etc/k3s-rs/sysusers.conf": sysusers, f"/etc/k3s-rs/{name}.json": settings}
+    return Unit(f"{user}-prepare", ["/bin/sh", "-euc", "; ".join(steps)], files=files, oneshot=True)
 
 
 def quoted(command: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 
-from .base import OURS, Facts, Node, Unit
+from .base import OURS, Facts, Installed, Node, Unit, prepared
 
 NODES = "all"
 MASQUERADE = """table ip outgoing
@@ -37,8 +37,10 @@ def upstream(cluster: Facts, node: Node) -> list[Unit]:
 
 
 def ours(cluster: Facts, node: Node) -> list[Unit]:
-    """k3s-rs-flannel writes the CNI chain itself. It lists all nodes, which a node's own identity may not: hence admin's."""
-    config = "/etc/k3s-rs/flannel.json"
-    settings = {"kubeconfig": cluster.kubeconfig("admin"), "nodeName": node.name, "clusterCIDR": cluster.pod_range}
-    command = [f"{OURS}/k3s-rs-flannel", "--config", config]
-    return [Unit("k3s-rs-flannel", command, files={config: json.dumps(settings, indent=1)})]
+    """k3s-rs-flannel under its installed unit; it writes the CNI chain itself. It lists all nodes, which a node's own
+    identity may not: hence admin's."""
+    chains = "/etc/cni/net.d"
+    settings = {"kubeconfig": "/run/k3s-rs/flannel/kubeconfig", "nodeName": node.name, "clusterCIDR": cluster.pod_range}
+    before = prepared("flannel", cluster.kubeconfig("admin"), json.dumps(settings, indent=1), f"install -d -o k3s-rs-flannel {chains}")
+    command = [f"{OURS}/k3s-rs-flannel", "--config", "/run/k3s-rs/flannel/config.json"]
+    return [before, Installed("k3s-rs-flannel", command, before=[before.name], service=[f"ReadWritePaths={chains}"])]

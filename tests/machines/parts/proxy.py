@@ -2,7 +2,7 @@
 
 import json
 
-from .base import OURS, PKI, UPSTREAM, Facts, Node, Unit
+from .base import OURS, PKI, UPSTREAM, Facts, Installed, Node, Unit, prepared
 
 NODES = "all"
 RBAC = """apiVersion: rbac.authorization.k8s.io/v1
@@ -39,12 +39,13 @@ def upstream(cluster: Facts, node: Node) -> list[Unit]:
 
 
 def ours(cluster: Facts, node: Node) -> list[Unit]:
-    """k3s-rs-proxy. Its identity is upstream's for a proxy, which lacks the right to see policies and pods."""
-    config, rights = "/etc/k3s-rs/proxy.json", "/etc/k3s-rs/proxy-rights.yaml"
-    settings = {"kubeconfig": cluster.kubeconfig("proxy"), "hostnameOverride": node.name, "clusterCIDR": cluster.pod_range}
-    unit = Unit("k3s-rs-proxy", [f"{OURS}/k3s-rs-proxy", "--config", config], files={config: json.dumps(settings, indent=1)})
+    """k3s-rs-proxy under its installed unit. Its identity is upstream's for a proxy, which lacks the right to see policies and pods."""
+    rights = "/etc/k3s-rs/proxy-rights.yaml"
+    settings = {"kubeconfig": "/run/k3s-rs/proxy/kubeconfig", "hostnameOverride": node.name, "clusterCIDR": cluster.pod_range}
+    before = prepared("proxy", cluster.kubeconfig("proxy"), json.dumps(settings, indent=1))
+    units = [before, Installed("k3s-rs-proxy", [f"{OURS}/k3s-rs-proxy", "--config", "/run/k3s-rs/proxy/config.json"], before=[before.name])]
     if not node.server:
-        return [unit]
+        return units
     apply = f"{UPSTREAM}/kubectl --kubeconfig {PKI}/admin.conf apply -f {rights}"
     grant = ["/bin/sh", "-c", f"until {apply}; do sleep 1; done"]
-    return [unit, Unit("proxy-rights", grant, files={rights: RBAC}, oneshot=True)]
+    return [*units, Unit("proxy-rights", grant, files={rights: RBAC}, oneshot=True)]

@@ -226,6 +226,16 @@ fn rule(rule: wire::Rule) -> Result<Rule, serde_json::Error> {
     Ok(Rule { peers, ports: ports? })
 }
 
+impl Port {
+    /// The name and its protocol.
+    pub fn name(&self) -> Option<(Protocol, &str)> {
+        match self {
+            Self::Named(protocol, name) => Some((*protocol, name)),
+            Self::All(_) | Self::Range(..) => None,
+        }
+    }
+}
+
 impl Policy {
     /// Reads a NetworkPolicy.
     pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {

@@ -8,7 +8,7 @@ use client::Key;
 use netlink::nft::{Element, Expr, Family, Verdict};
 
 use super::layout::{Direction, Numbered, Set, blocks, group_rules, policy_rules};
-use super::model::{Pod, Policy, Rule};
+use super::model::{Pod, Policy, Port, Rule};
 use super::plan::View;
 use crate::model::Protocol;
 use crate::network::{bytes, family};
@@ -113,7 +113,7 @@ pub struct State {
     uses: HashMap<Key, u32>,
     groups: HashMap<GroupKey, Group>,
     members: HashMap<(Direction, u32), GroupKey>,
-    /// Numbers of ports' names. They are few, and kept.
+    /// Numbers of the ports' names that policies use.
     names: HashMap<(Protocol, String), u32>,
 }
 
@@ -209,15 +209,32 @@ impl State {
             }
         }
         if !stale.is_empty() {
-            let concerned = self.entries.iter().filter(|(_, e)| e.rules.iter().any(|r| stale.contains(r)));
-            for address in concerned.map(|(a, _)| *a).collect::<Vec<_>>() {
-                self.keep(address, before);
-                if let Some(entry) = self.entries.get_mut(&address) {
-                    entry.rules.retain(|rule| !stale.contains(rule));
+            self.forget(&stale, before);
+        }
+        fresh
+    }
+
+    /// Forgets rules, and names that no rule uses any more.
+    fn forget(&mut self, rules: &HashSet<u32>, before: &mut HashMap<IpAddr, Entry>) {
+        let ports = self.active.values().flat_map(Active::all).flat_map(|(_, rule)| &rule.ports);
+        let used: HashSet<(Protocol, &str)> = ports.filter_map(Port::name).collect();
+        self.names.retain(|(protocol, name), _| used.contains(&(*protocol, name.as_str())));
+        let names: HashSet<u32> = self.names.values().copied().collect();
+        let stale = |e: &Entry| {
+            e.rules.iter().any(|r| rules.contains(r)) || e.ports.iter().any(|(n, ..)| !names.contains(n))
+        };
+        let concerned: Vec<IpAddr> =
+            self.entries.iter().filter(|(_, e)| stale(e)).map(|(address, _)| *address).collect();
+        for address in concerned {
+            self.keep(address, before);
+            if let Some(entry) = self.entries.get_mut(&address) {
+                entry.rules.retain(|rule| !rules.contains(rule));
+                entry.ports.retain(|(name, ..)| names.contains(name));
+                if *entry == Entry::default() {
+                    self.entries.remove(&address);
                 }
             }
         }
-        fresh
     }
 
     fn next(&mut self) -> u32 {
@@ -235,10 +252,12 @@ impl State {
         });
         let ranges: Vec<Placed> =
             ranges.map(|(number, family, range)| block(number, family, range)).collect();
-        let names = &mut self.names;
+        let (names, numbers) = (&mut self.names, &mut self.numbers);
         let mut name = |protocol: Protocol, text: &str| {
-            let next = names.len() as u32;
-            *names.entry((protocol, text.to_owned())).or_insert(next)
+            *names.entry((protocol, text.to_owned())).or_insert_with(|| {
+                *numbers += 1;
+                *numbers
+            })
         };
         for direction in DIRECTIONS.into_iter().filter(|d| policy.of(*d).is_some()) {
             let rules: Vec<Numbered<'_>> = active.numbered(direction).collect();
@@ -420,3 +439,7 @@ fn elements(address: IpAddr, entry: &Entry) -> Vec<Placed> {
     }
     all
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -19,16 +19,16 @@ use crate::terms::{Look, Own, Template};
 
 /// Who has to go, and from where.
 #[derive(Debug, Clone)]
-pub struct Preemption {
+pub(crate) struct Preemption {
     /// The node.
-    pub node: String,
+    pub(crate) node: String,
     /// The pods.
-    pub victims: Vec<Arc<Pod>>,
+    pub(crate) victims: Vec<Arc<Pod>>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The pod may not displace others (now).
     Ineligible(&'static str),
     /// Nobody's going would help.
@@ -44,7 +44,7 @@ struct Candidate {
 }
 
 /// Why a pod may not displace others. `hopeless`: the node it was nominated for is out of the question.
-pub fn ineligible(pod: &Pod, state: &State, hopeless: bool) -> Option<&'static str> {
+pub(crate) fn ineligible(pod: &Pod, state: &State, hopeless: bool) -> Option<&'static str> {
     if !pod.preempts {
         return Some("not eligible due to preemptionPolicy=Never.");
     }

@@ -13,7 +13,7 @@ use crate::model::{Node, Pod};
 use crate::state::World;
 
 /// Whether the node would have too many volumes with the pod's.
-pub fn filter<'a>(
+pub(crate) fn filter<'a>(
     world: &World,
     pod: &Pod,
     node: &Node,

@@ -14,22 +14,22 @@ use crate::state::World;
 
 /// The claims of a pod, as far as nodes matter to them.
 #[derive(Debug, Default)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// With a volume.
-    pub bound: Vec<Arc<Claim>>,
+    pub(crate) bound: Vec<Arc<Claim>>,
     /// That get one once the pod has a node; the smallest first.
-    pub delayed: Vec<Arc<Claim>>,
+    pub(crate) delayed: Vec<Arc<Claim>>,
     /// Volumes of the delayed claims' classes.
     available: Vec<Arc<Volume>>,
 }
 
 /// What has to be written before a pod can be bound to a node.
 #[derive(Debug, Default, Clone)]
-pub struct Promises {
+pub(crate) struct Promises {
     /// Volumes that get a claim.
-    pub bindings: Vec<(Arc<Volume>, Arc<Claim>)>,
+    pub(crate) bindings: Vec<(Arc<Volume>, Arc<Claim>)>,
     /// Claims for which a volume is to be made.
-    pub provisions: Vec<Arc<Claim>>,
+    pub(crate) provisions: Vec<Arc<Claim>>,
 }
 
 /// The claim of a name, or upstream's words for its absence.
@@ -48,7 +48,7 @@ fn find(world: &World, pod: &Pod, name: &str, is_ephemeral: bool) -> Result<Arc<
 ///
 /// # Errors
 /// Why the pod can go nowhere for now.
-pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
+pub(crate) fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
     if pod.volumes.is_empty() {
         return Ok(None);
     }
@@ -95,7 +95,7 @@ pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
 ///
 /// # Errors
 /// What is wrong.
-pub fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promises, VolumeConflict> {
+pub(crate) fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promises, VolumeConflict> {
     let mut conflict = VolumeConflict::default();
     for claim in &claims.bound {
         match world.volumes.get(&Key::new("", claim.volume.clone())) {

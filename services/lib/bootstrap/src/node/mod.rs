@@ -70,6 +70,7 @@ fn proxy(step: &Step<'_>, report: &mut Report) -> Result<(), BootstrapError> {
         "hostnameOverride": step.identity.name,
         "clusterCIDR": Cluster::cidrs(&step.cluster.cluster_cidrs),
         "healthzBindAddress": "127.0.0.1:10256",
+        "networkPolicy": !step.cluster.disable_network_policy,
     }));
     apply_arguments(Component::Proxy, &step.agent.arguments, &mut settings, &mut report.warnings)?;
     hand.finish(settings)

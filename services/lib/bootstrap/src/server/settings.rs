@@ -110,16 +110,19 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
     for name in ["client-ca.crt", "client-ca.key", "server-ca.key"] {
         hand.copy(name, &places.tls(name))?;
     }
-    let (authority, supervisor) = (places.tls("server-ca.crt"), places.tls("client-supervisor"));
+    // manifests may hold anything: they are applied by k3s's own identity for it
+    let (certificate, key) = hand.pair("supervisor", &places.tls("client-supervisor"), report)?;
+    let authority = places.daemon("controller").join("server-ca.crt");
+    let supervisor = pki::kubeconfig_of_files(&step.api, &authority, &certificate, &key);
     let addons = json!({
-        "kubeconfig": hand.kubeconfig_named(
-            "addons.kubeconfig", "client-supervisor", &step.api, &authority, &supervisor, report,
-        )?,
+        "kubeconfig": hand.put("supervisor.kubeconfig", &supervisor)?,
+        // through the link its unit names
         "directory": places.run.join("data/server/manifests"),
+        "packaged": step.options.libexec.join("../../share/k3s-rs/manifests"),
         "disable": step.server.disable,
-        "clusterDomain": step.server.cluster_domain,
-        "clusterDNS": step.server.cluster_dns,
-        "systemDefaultRegistry": step.server.default_registry,
+        "clusterDomain": cluster.domain,
+        "clusterDNS": cluster.dns,
+        "systemDefaultRegistry": cluster.default_registry,
         "defaultLocalStoragePath": step.server.local_storage,
     });
     let mut settings = map(json!({
@@ -132,9 +135,12 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         "serviceClusterIPRange": Cluster::cidrs(&cluster.service_cidrs),
         // a single server needs no election
         "leaderElect": false,
-        "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
         "addons": addons,
+        "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
     }));
+    if cluster.disable_servicelb {
+        settings.insert("controllers".into(), json!(["*", "-service-lb-controller"]));
+    }
     apply_arguments(Component::Controller, &step.server.arguments, &mut settings, &mut report.warnings)?;
     hand.finish(settings)
 }
