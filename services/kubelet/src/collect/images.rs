@@ -123,7 +123,7 @@ async fn candidates(kubelet: &Kubelet) -> Result<Vec<Candidate>, Error> {
             out.push(Candidate { used: known.used, first: known.first, id: image.id, size });
         }
     }
-    out.sort_by(|a, b| (a.used, a.first).cmp(&(b.used, b.first)));
+    out.sort_by_key(|c| (c.used, c.first));
     Ok(out)
 }
 

@@ -96,23 +96,8 @@ pub async fn apply(
         memory.failures = 0;
         return false;
     }
-    let handler = match handler(kubelet, pod).await {
-        Ok(handler) => handler,
-        Err(message) => {
-            sandbox_failed(kubelet, memory, pod, &message);
-            return false;
-        }
-    };
-    let node_dns = match std::fs::read_to_string(&kubelet.settings.resolv_conf) {
-        Ok(text) => crate::runtime::dns::parse(&text),
-        Err(_) => v1::DnsConfig::default(), // a node without a resolver has none to pass on
-    };
-    let users = match crate::runtime::userns::of(&kubelet.settings, pod) {
-        Ok(users) => users,
-        Err(error) => {
-            sandbox_failed(kubelet, memory, pod, &format!("failed to get user namespace: {error}"));
-            return false;
-        }
+    let Some(Foundation { handler, node_dns, users }) = foundation(kubelet, memory, pod).await else {
+        return false;
     };
     let attempt = plan.new_sandbox.or(observed.sandbox().map(|s| s.attempt)).unwrap_or(0);
     let parent = kubelet.cgroups.parent(pod);
@@ -142,6 +127,30 @@ pub async fn apply(
     changed | start_all(kubelet, memory, &ground, plan).await
 }
 
+/// What a sandbox is made with beside its pod.
+struct Foundation {
+    handler: String,
+    node_dns: v1::DnsConfig,
+    users: Option<v1::UserNamespace>,
+}
+
+async fn foundation(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod) -> Option<Foundation> {
+    let node_dns = match std::fs::read_to_string(&kubelet.settings.resolv_conf) {
+        Ok(text) => crate::runtime::dns::parse(&text),
+        Err(_) => v1::DnsConfig::default(), // a node without a resolver has none to pass on
+    };
+    let handler = handler(kubelet, pod).await;
+    let users = crate::runtime::userns::of(&kubelet.settings, pod);
+    let users = users.map_err(|e| format!("failed to get user namespace: {e}"));
+    match handler.and_then(|handler| Ok(Foundation { handler, node_dns, users: users? })) {
+        Ok(foundation) => Some(foundation),
+        Err(message) => {
+            sandbox_failed(kubelet, memory, pod, &message);
+            None
+        }
+    }
+}
+
 fn sandbox_failed(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, message: &str) {
     let text = format!("Failed to create pod sandbox: {message}");
     kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodSandBox", &text);
@@ -154,8 +163,15 @@ async fn start_all(kubelet: &Kubelet, memory: &mut Memory, ground: &Ground<'_>, 
     let mut changed = false;
     for name in &plan.start {
         let Some((role, c)) = containers.iter().find(|(_, c)| c.name == *name) else { continue };
+        if memory.shown.get(name).is_some_and(|until| std::time::Instant::now() < *until) {
+            memory.wake_at(Timestamp::now() + jiff::SignedDuration::from_secs(1));
+            continue; // the failure is still to be seen
+        }
         let started = start::start(kubelet, memory, ground, c, *role).await;
         if let Err(refusal) = started {
+            if refusal.reason == "ErrImagePull" {
+                memory.shown.insert(name.clone(), std::time::Instant::now() + start::SEEN);
+            }
             tracing::debug!(
                 pod = ground.pod.full_name(),
                 container = name,

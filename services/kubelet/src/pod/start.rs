@@ -175,7 +175,7 @@ async fn pull(
                 memory.pulls.next(&key, now);
                 memory.said.insert(format!("pull/{key}"), now);
                 memory.pull_errors.insert(key, e.to_string());
-                soon(SEEN)
+                soon(1)
             }
             _ => soon(10),
         };
@@ -184,8 +184,8 @@ async fn pull(
     })
 }
 
-/// Seconds a failure is shown as such before the waiting for the next try is.
-const SEEN: i64 = 3;
+/// How long a failure is shown as such before the waiting for the next try is.
+pub const SEEN: std::time::Duration = std::time::Duration::from_secs(3);
 
 fn last_try(memory: &Memory, image: &str, now: Timestamp) -> Timestamp {
     memory.said.get(&format!("pull/{image}")).copied().unwrap_or(now)

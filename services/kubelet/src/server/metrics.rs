@@ -279,6 +279,25 @@ pub(super) async fn cadvisor(kubelet: &Kubelet) -> Answer {
     let help = "Start time of the container since unix epoch in seconds.";
     let started = |c: &Container| c.start_time.map(|t| (t.as_second() as f64, None));
     out.samples("container_start_time_seconds", "gauge", help, containers(&all, started));
+    networks(&all, &mut out);
+    out.one("machine_cpu_cores", "gauge", "Number of logical CPU cores.", kubelet.machine.cpus);
+    out.one(
+        "machine_memory_bytes",
+        "gauge",
+        "Amount of memory installed on the machine.",
+        kubelet.machine.memory,
+    );
+    out.one(
+        "machine_swap_bytes",
+        "gauge",
+        "Amount of swap memory available on the machine.",
+        kubelet.machine.swap,
+    );
+    text(StatusCode::OK, out.0)
+}
+
+/// What pods sent and received.
+fn networks(all: &Summary, out: &mut Text) {
     type Pick = fn(&crate::stats::types::Interface) -> Option<u64>;
     let networks: [(&str, &str, Pick); 4] = [
         ("container_network_receive_bytes_total", "Cumulative count of bytes received", |i| i.rx_bytes),
@@ -300,20 +319,6 @@ pub(super) async fn cadvisor(kubelet: &Kubelet) -> Answer {
             let value = pick(network.default.as_ref()?)? as f64;
             Some((value, Some(network.time)))
         };
-        out.samples(name, "counter", help, pods(&all, of));
+        out.samples(name, "counter", help, pods(all, of));
     }
-    out.one("machine_cpu_cores", "gauge", "Number of logical CPU cores.", kubelet.machine.cpus);
-    out.one(
-        "machine_memory_bytes",
-        "gauge",
-        "Amount of memory installed on the machine.",
-        kubelet.machine.memory,
-    );
-    out.one(
-        "machine_swap_bytes",
-        "gauge",
-        "Amount of swap memory available on the machine.",
-        kubelet.machine.swap,
-    );
-    text(StatusCode::OK, out.0)
 }
