@@ -51,8 +51,13 @@ const KINDS: [(&str, &str); 13] = [
 pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) -> Result<()> {
     let names = binaries::all(repository)?.into_iter().map(|binary| binary.name);
     let (tools, daemons): (Vec<String>, Vec<String>) = names.partition(|name| name == binaries::PREFIX);
-    binaries::build(repository, profile, &daemons, &destdir.join(DAEMONS))?;
-    binaries::build(repository, profile, &tools, &destdir.join(TOOLS))?;
+    // in one go: built apart, the tools' dependencies would have other features and be built once more
+    binaries::build(repository, profile, &[daemons, tools.clone()].concat(), &destdir.join(DAEMONS))?;
+    fs::create_dir_all(destdir.join(TOOLS)).with_context(|| destdir.join(TOOLS).display().to_string())?;
+    for tool in tools {
+        let (from, to) = (destdir.join(DAEMONS).join(&tool), destdir.join(TOOLS).join(&tool));
+        fs::rename(&from, &to).with_context(|| format!("moving {} to {}", from.display(), to.display()))?;
+    }
     units(&repository.path("units"), destdir)?;
     copy(&repository.path(MANIFESTS), &destdir.join("usr/share/k3s-rs/manifests"))?;
     let tool = destdir.join(TOOLS).join(binaries::PREFIX);
