@@ -172,10 +172,10 @@ fn empty(source: &Connection, kine: &Connection, path: &Path) -> Result<Moved, K
     let mut rows = select.query([]).map_err(&failed)?;
     let (mut last, mut keys) = (0, 0);
     while let Some(row) = rows.next().map_err(&failed)? {
-        let one = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, Vec<u8>, i64, Vec<u8>, i64)> {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        };
-        let (id, key, create_revision, value, ttl) = one(row).map_err(&failed)?;
+        let number = |column: usize| row.get::<_, i64>(column).map_err(&failed);
+        let bytes = |column: usize| row.get::<_, Vec<u8>>(column).map_err(&failed);
+        let (id, key, create_revision) = (number(0)?, bytes(1)?, number(2)?);
+        let (value, ttl) = (bytes(3)?, number(4)?);
         let version = Version { id: id.cast_unsigned(), ..Version::default() };
         let name = String::from_utf8(key).map_err(|error| KineError::Key(error.into_bytes()))?;
         // keys of one transaction share a revision with us; in kine each has its own
