@@ -56,11 +56,11 @@ with subtest("what a file no longer has is deleted; what a removed file had stay
     kubectl("get configmap two three")
 
 with subtest("a swapped link is seen"):
-    server.write_file("/root/a.yaml", maps("linked-a"))
-    server.write_file("/root/b.yaml", maps("linked-b"))
-    server.succeed(f"chmod 755 /root; ln -s /root/a.yaml {FOLDER}/link.yaml")
+    server.write_file("/srv/a.yaml", maps("linked-a"))
+    server.write_file("/srv/b.yaml", maps("linked-b"))
+    server.succeed(f"ln -s /srv/a.yaml {FOLDER}/link.yaml")
     server.wait_until_succeeds("k3s-rs kubectl get configmap linked-a", timeout=20)
-    server.succeed(f"ln -sfn /root/b.yaml {FOLDER}/link.yaml")
+    server.succeed(f"ln -sfn /srv/b.yaml {FOLDER}/link.yaml")
     server.wait_until_succeeds("k3s-rs kubectl get configmap linked-b", timeout=20)
     server.wait_until_fails("k3s-rs kubectl get configmap linked-a", timeout=10)
 
@@ -74,7 +74,7 @@ with subtest("a broken file says so in an event and disturbs no other"):
 with subtest(".skip leaves alone; disabling removes objects, Addon and file"):
     put("mine.yaml.skip", "")
     put("mine.yaml", maps("two", "four"))
-    server.succeed("touch /root/marker")
+    server.succeed("true")
     put("after.yaml", maps("after"))
     server.wait_until_succeeds("k3s-rs kubectl get configmap after", timeout=10)
     server.fail("k3s-rs kubectl get configmap four")

@@ -72,9 +72,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {
-        // asked of the kernel: the unit's view of /proc has only processes
-        let host = nix::unistd::gethostname().context("reading the host name")?;
-        let identity = format!("{}_{}", host.display(), std::process::id());
+        let host = daemon::host_name().context("asking for the host name")?;
+        let identity = format!("{host}_{}", std::process::id());
         let election = Election { name: "kube-controller-manager".into(), identity };
         tokio::select! {
             office = reconcile::lead(client.clone(), election) => lost = Some(Box::pin(office)),

@@ -52,9 +52,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
     context.ready("Waiting for leadership");
-    // asked of the kernel: the unit's view of /proc has only processes
-    let host = nix::unistd::gethostname().context("reading the host name")?;
-    let identity = format!("{}_{}", host.display(), std::process::id());
+    let host = daemon::host_name().context("asking for the host name")?;
+    let identity = format!("{host}_{}", std::process::id());
     let mut lost = None;
     if settings.leader_elect {
         let election = Election { name: "kube-scheduler".into(), identity: identity.clone() };
