@@ -8,6 +8,7 @@ mod claims;
 mod directories;
 mod mountinfo;
 pub mod mounts;
+mod nested;
 pub mod payload;
 mod subpath;
 pub mod tokens;
@@ -117,6 +118,7 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
         let at = dir.join("kubernetes.io~empty-dir").join(&volume.name);
         let memory = kubelet.machine.memory;
         directories::empty_dir(&at, source, pod, memory, fs_group(pod)).map_err(files)?;
+        nested(&at, pod, volume).map_err(files)?;
         return Ok(Place::Path(at));
     }
     if let Some(source) = &volume.host_path {
@@ -190,7 +192,14 @@ async fn written(
     if atomic::write(&at, &payload, group).map_err(files)? {
         tracing::debug!(pod = pod.full_name(), volume = volume.name, "Wrote the files of a volume");
     }
+    nested(&at, pod, volume).map_err(files)?;
     Ok(Place::Path(at))
+}
+
+fn nested(at: &std::path::Path, pod: &Pod, volume: &Volume) -> std::io::Result<()> {
+    let containers = pod.containers();
+    let mounts = containers.iter().map(|(_, c)| c.volume_mounts.as_deref().unwrap_or_default());
+    nested::make(at, &volume.name, mounts)
 }
 
 /// Takes away everything a pod has on this node's disks; its cgroup and its logs are others'.
