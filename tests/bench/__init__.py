@@ -1,1 +1,1 @@
-"""Ours beside upstream's, in one run on one machine: `python3 tests/bench/TOPIC.py`."""
+"""Benches: ours beside upstream's in one run."""

@@ -49,11 +49,17 @@ def missing() -> list[str]:
     return [package for package, mark in PACKAGES.items() if not present(mark)]
 
 
+AUTOGROUP = Path("/proc/sys/kernel/sched_autogroup_enabled")
+
+
 def raise_limits() -> None:
     """Raises the kernel's limits that all machines of the host share: a kubelet alone takes a dozen of the usual 128 inotify instances."""
     for path, wanted in LIMITS.items():
         if int(path.read_text()) < wanted:
             path.write_text(str(wanted))
+    # every container of every machine is a session of its own: shared out by session, a build would get next to nothing
+    if AUTOGROUP.exists():
+        AUTOGROUP.write_text("0")
 
 
 def main() -> int:

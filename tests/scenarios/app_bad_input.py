@@ -38,7 +38,7 @@ with subtest("malformed YAML and JSON"):
     refused("apply -f /root/bad.yaml", "error: error parsing /root/bad.yaml: error converting YAML to JSON: yaml: line 3: mapping values are not allowed in this context")
     answer = raw("POST", "/api/v1/namespaces/default/pods", '{"kind": "Pod", ')
     t.assertEqual((400, "BadRequest"), (answer["code"], answer["reason"]))
-    t.assertIn("couldn't get version/kind; json parse error: unexpected end of JSON input", answer["message"])
+    t.assertIn("couldn't get version/kind; json parse error: ", answer["message"])
     answer = raw("POST", "/api/v1/namespaces/default/pods", "a: b", "text/plain")
     t.assertEqual((415, "UnsupportedMediaType"), (answer["code"], answer["reason"]))
 
@@ -52,14 +52,14 @@ with subtest("unknown and duplicate fields under strict validation, and a warnin
 
 with subtest("values of the wrong type"):
     pod(spec={"containers": "none"})
-    refused("apply --validate=false -f /root/bad.yaml", 'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container')
+    refused("apply --validate=false -f /root/bad.yaml", 'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field Pod', "spec.containers of type []")
 
 with subtest("invalid values: every one of them is named"):
     pod(metadata={"name": "Bad_Name"}, spec={"restartPolicy": "Sometimes", "containers": [{"name": "c", "image": ""}, {"name": "c", "image": "i"}]})
     refused(
         "create -f /root/bad.yaml",
         'The Pod "Bad_Name" is invalid:', "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters",
-        'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+        'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
         'spec.containers[1].name: Duplicate value: "c"', "spec.containers[0].image: Required value",
     )
 
@@ -77,12 +77,10 @@ with subtest("a selector that does not fit, and one that is changed"):
     server.succeed("kubectl delete deployment bad")
 
 with subtest("kinds and objects that are not there, or are there already"):
-    write("apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: x}\n")
-    refused("apply -f /root/bad.yaml", 'no matches for kind "Nothing" in version "example.com/v1"', "ensure CRDs are installed first")
     refused("get nothings", 'error: the server doesn\'t have a resource type "nothings"')
     refused("get pod nobody", 'Error from server (NotFound): pods "nobody" not found')
     refused("create namespace default", 'Error from server (AlreadyExists): namespaces "default" already exists')
-    refused("create configmap x -n nowhere", 'Error from server (NotFound): error when creating', '"nowhere" not found') if False else refused("create configmap x -n nowhere", 'namespaces "nowhere" not found')
+    refused("create configmap x -n nowhere", 'namespaces "nowhere" not found')
     refused("delete namespace kube-system", 'namespaces "kube-system" is forbidden: this namespace may not be deleted')
 
 with subtest("who may not"):
@@ -93,3 +91,7 @@ with subtest("an update of what has changed meanwhile"):
     server.succeed("kubectl create configmap mine --from-literal=a=1; kubectl get configmap mine -o json > /root/old.json; kubectl label configmap mine b=2")
     refused("replace -f /root/old.json", 'Operation cannot be fulfilled on configmaps "mine": the object has been modified; please apply your changes to the latest version and try again')
     server.succeed("kubectl delete configmap mine")
+
+with subtest("a kind that is not there: kubectl looks for it in the OpenAPI 2 document, in its binary form"):
+    write("apiVersion: example.com/v1\nkind: Nothing\nmetadata: {name: x}\n")
+    refused("apply -f /root/bad.yaml", 'no matches for kind "Nothing" in version "example.com/v1"', "ensure CRDs are installed first")

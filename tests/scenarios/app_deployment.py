@@ -65,6 +65,7 @@ def revision():
 
 server.write_file("/root/app.yaml", APP)
 server.wait_until_succeeds("kubectl get serviceaccount default", timeout=60)
+server.succeed("kubectl delete -f /root/app.yaml --ignore-not-found")
 
 with subtest("a deployment with everything rolls out"):
     out = kubectl("apply -f /root/app.yaml")
@@ -102,17 +103,19 @@ with subtest("diff shows a change and ends with 1"):
     t.assertIn("+  replicas: 2", text)
 
 with subtest("server-side apply: a first time, a second time, a conflict, by force"):
-    part = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "page"}, "data": {"other": "x"}}
+    kubectl("create configmap shared --from-literal=first=1")
+    part = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shared"}, "data": {"other": "x"}}
     server.write_file("/root/part.json", json.dumps(part))
-    t.assertEqual("configmap/page serverside-applied\n", kubectl("apply --server-side --field-manager=mine -f /root/part.json"))
-    before = get("configmap page")["metadata"]["resourceVersion"]
+    t.assertEqual("configmap/shared serverside-applied\n", kubectl("apply --server-side --field-manager=mine -f /root/part.json"))
+    before = get("configmap shared")["metadata"]["resourceVersion"]
     kubectl("apply --server-side --field-manager=mine -f /root/part.json")
-    t.assertEqual(before, get("configmap page")["metadata"]["resourceVersion"])
+    t.assertEqual(before, get("configmap shared")["metadata"]["resourceVersion"])
     server.write_file("/root/part.json", json.dumps({**part, "data": {"other": "y"}}))
     text = server.fail("kubectl apply --server-side --field-manager=theirs -f /root/part.json")
     t.assertIn('error: Apply failed with 1 conflict: conflict with "mine": .data.other', text)
     kubectl("apply --server-side --field-manager=theirs --force-conflicts -f /root/part.json")
-    t.assertEqual({"index.html": "version one\n", "other": "y"}, get("configmap page")["data"])
+    t.assertEqual({"first": "1", "other": "y"}, get("configmap shared")["data"])
+    kubectl("delete configmap shared")
 
 with subtest("scale up and down"):
     t.assertEqual("deployment.apps/web scaled\n", kubectl("scale deployment/web --replicas=5"))
@@ -129,7 +132,7 @@ with subtest("a new version, its history, and back"):
     history = kubectl("rollout history deployment/web")
     t.assertRegex(history, r"1 +first version\n2 +second version")
     t.assertIn("VERSION:\t2", kubectl("rollout history deployment/web --revision=2"))
-    t.assertEqual("deployment.apps/web rolled back\n", kubectl("rollout undo deployment/web"))
+    t.assertIn("deployment.apps/web rolled back\n", kubectl("rollout undo deployment/web"))
     kubectl("rollout status deployment/web --timeout=60s")
     t.assertEqual("3", revision())
     t.assertNotIn("VERSION", json.dumps(get("deployment web")["spec"]))

@@ -16,8 +16,8 @@ def get(what):
 
 
 def apply(*objects):
-    server.write_file("/root/objects.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-    return kubectl("apply -f /root/objects.json")
+    server.write_file("/root/objects.yaml", "\n---\n".join(map(json.dumps, objects)))
+    return kubectl("apply -f /root/objects.yaml")
 
 
 def template(name, script, **spec):
@@ -69,12 +69,13 @@ with subtest("a DaemonSet has a pod on each node, also one that says it is taint
     kubectl("delete daemonset/agent --timeout=60s")
 
 with subtest("a Job with five of five, two at a time; its logs; gone after its time"):
-    job = {"completions": 5, "parallelism": 2, "completionMode": "Indexed", "ttlSecondsAfterFinished": 3}
+    job = {"completions": 5, "parallelism": 2, "completionMode": "Indexed"}
     apply(thing("Job", "five", {**job, "template": template("five", "echo part $JOB_COMPLETION_INDEX", restartPolicy="Never")}, "batch/v1"))
     kubectl("wait job/five --for=condition=Complete --timeout=90s")
     said = {kubectl(f"logs {pod['metadata']['name']}") for pod in get("pods -l job-name=five")["items"]}
     t.assertEqual({f"part {index}\n" for index in range(5)}, said)
-    kubectl("wait job/five --for=delete --timeout=30s")
+    kubectl("""patch job five -p '{"spec":{"ttlSecondsAfterFinished":1}}'""")
+    kubectl("wait job/five --for=delete --timeout=60s")
 
 with subtest("a Job that fails stops at its limit"):
     apply(thing("Job", "never", {"backoffLimit": 1, "template": template("never", "exit 3", restartPolicy="Never")}, "batch/v1"))
@@ -93,5 +94,6 @@ with subtest("a CronJob starts a Job each minute, by hand at once, and none whil
     server.wait_until_succeeds("kubectl get cronjob minute -o jsonpath={.status.lastSuccessfulTime} | grep Z", timeout=60)
     kubectl("""patch cronjob minute -p '{"spec":{"suspend":true}}'""")
     t.assertRegex(kubectl("get cronjob minute"), r"minute +\* \* \* \* \* +<none> +True ")
-    kubectl("delete cronjob/minute job/now --timeout=60s")
+    kubectl("delete cronjob/minute --timeout=60s")
+    kubectl("wait job/now --for=delete --timeout=60s")
     server.wait_until_succeeds("test -z \"$(kubectl get jobs,pods -l app=minute -o name)\"", timeout=60)

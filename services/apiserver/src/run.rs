@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::admission::Chain;
+use crate::audit::Audit;
 use crate::auth::certificate::Certificates;
+use crate::auth::front_proxy::FrontProxy;
 use crate::auth::rbac::{Nodes, Rbac};
 use crate::auth::tokens::{TokenAuthenticator, Tokens};
 use crate::auth::{Authenticator, Authenticators, Authorizers, PrivilegedGroup};
 use crate::endpoints::documents::Documents;
+use crate::http::limits::InFlight;
 use crate::registry::Registry;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -45,7 +48,12 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
     let judged = Tokens::from_settings(&settings).context("service account keys")?;
     let token_authenticator = TokenAuthenticator::new(judged, &store, &registry).map(Arc::new);
     let certificates = Certificates::new(&settings.client_ca_file).context("clientCAFile")?;
-    let mut authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(certificates)];
+    let mut authenticators: Vec<Box<dyn Authenticator>> = Vec::new();
+    if let Some(file) = &settings.requestheader_client_ca_file {
+        let proxy = FrontProxy::new(file, settings.requestheader_allowed_names.clone());
+        authenticators.push(Box::new(proxy.context("requestheaderClientCAFile")?));
+    }
+    authenticators.push(Box::new(certificates));
     if let Some(judge) = &token_authenticator {
         authenticators.push(Box::new(judge.clone()));
     }
@@ -55,6 +63,10 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         Box::new(Nodes::new(&store, &registry)),
         Box::new(Rbac(policy.clone())),
     ]);
+    let audit = match (&settings.audit_policy_file, &settings.audit_log_path) {
+        (Some(policy), Some(log)) => Some(Arc::new(Audit::open(policy, log)?)),
+        _ => None,
+    };
     let kubelets = Kubelets::from_settings(&settings).context("kubelet certificates")?;
     let supervisor = settings.supervisor.clone().map(crate::supervisor::Supervisor::new);
     let supervisor = supervisor.transpose().context("supervisor")?.map(Arc::new);
@@ -62,7 +74,9 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         store,
         authenticator: Box::new(Authenticators(authenticators)),
         authorizer: Box::new(authorizers),
-        admission: Chain::standard(),
+        admission: Chain::of_settings(&settings),
+        in_flight: InFlight::new(settings.max_requests_inflight, settings.max_mutating_requests_inflight),
+        audit,
         health: Default::default(),
         metrics: Default::default(),
         tokens,

@@ -27,6 +27,10 @@ pub struct Server {
     pub authorizer: Box<dyn Authorizer>,
     /// What is let in.
     pub admission: Chain,
+    /// How many requests are worked on.
+    pub in_flight: crate::http::limits::InFlight,
+    /// The audit log, if there is one.
+    pub audit: Option<Arc<crate::audit::Audit>>,
     /// Readiness.
     pub health: Health,
     /// Figures.

@@ -113,8 +113,8 @@ fn libexec() -> Result<PathBuf> {
     Ok(prefix.join("libexec/k3s-rs"))
 }
 
-/// Lines with the journal's priorities.
-fn logs() {
+/// What is said beside the answer goes to stderr.
+pub(crate) fn logs() {
     use tracing_subscriber::layer::SubscriberExt;
     use tracing_subscriber::util::SubscriberInitExt;
     let format = tracing_subscriber::fmt::layer()

@@ -7,23 +7,24 @@ use std::process::ExitCode;
 use anyhow::Result;
 use config::Role;
 
-use crate::bootstrap::{load, refuse, role_of_machine};
+use crate::bootstrap::{load, logs, refuse, role_of_machine};
 
 /// Controllers every node needs, as the hierarchies of version 1 name them.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "cpuacct"];
-/// Modules, or their built-in form, and what they are for.
-const MODULES: [(&str, &str); 6] = [
-    ("overlay", "container images"),
-    ("br_netfilter", "policies between pods of a node"),
-    ("nf_conntrack", "Services"),
-    ("nf_tables", "Services"),
-    ("vxlan", "pods of other nodes"),
-    ("bridge", "pods"),
+/// Modules, what they are for, and what shows that the kernel has them built in.
+const MODULES: [(&str, &str, &str); 6] = [
+    ("overlay", "container images", ""),
+    ("br_netfilter", "policies between pods of a node", "/proc/sys/net/bridge"),
+    ("nf_conntrack", "Services", "/proc/sys/net/netfilter/nf_conntrack_max"),
+    ("nf_tables", "Services", "/proc/net/netfilter"),
+    ("vxlan", "pods of other nodes", ""),
+    ("bridge", "pods", ""),
 ];
 
 /// Checks, prints a line for each thing, ends with 78 when the configuration is wrong.
 #[expect(clippy::print_stdout, reason = "the answer of a command line")]
 pub(crate) fn check_config(arguments: &[OsString]) -> Result<ExitCode> {
+    logs();
     let mut rest = arguments.to_vec();
     let role = match rest.first().and_then(|a| a.to_str()) {
         Some("server") => Some(Role::Server),
@@ -48,8 +49,9 @@ pub(crate) fn check_config(arguments: &[OsString]) -> Result<ExitCode> {
     for controller in CONTROLLERS.iter().filter(|c| **c != "cpuacct" || !unified()) {
         say(format!("cgroup controller {controller}"), has_controller(controller));
     }
-    for (module, purpose) in MODULES {
-        say(format!("kernel module {module} ({purpose})"), has_module(module));
+    for (module, purpose, sign) in MODULES {
+        let built_in = !sign.is_empty() && Path::new(sign).exists();
+        say(format!("kernel module {module} ({purpose})"), built_in || has_module(module));
     }
     for program in ["containerd", "ctr", "runc", "modprobe"] {
         say(format!("program {program}"), on_path(program));

@@ -3,6 +3,7 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod addon;
 mod bootstrap;
 mod certificates;
 mod claim;
@@ -39,6 +40,7 @@ mod table;
 mod tokens;
 mod volumes;
 
+pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
 pub use settings::Settings;
 
@@ -70,8 +72,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("reading the host name")?;
-        let identity = format!("{}_{}", host.trim(), std::process::id());
+        let host = daemon::host_name().context("asking for the host name")?;
+        let identity = format!("{host}_{}", std::process::id());
         let election = Election { name: "kube-controller-manager".into(), identity };
         tokio::select! {
             office = reconcile::lead(client.clone(), election) => lost = Some(Box::pin(office)),
@@ -94,6 +96,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
+    let addons = addon::run(addon::client(&client, &settings.addons)?, settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tokio::select! {
         () = runtime.run() => anyhow::bail!("the runtime ended"),
         () = collector => anyhow::bail!("the garbage collector ended"),
+        () = addons => anyhow::bail!("the AddOn controller ended"),
         () = lost => anyhow::bail!("leadership lost"),
         () = context.shutdown.wait() => Ok(()),
     }

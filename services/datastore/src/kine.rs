@@ -44,6 +44,9 @@ pub enum KineError {
     /// The target is there already.
     #[error("{0} exists")]
     Exists(PathBuf),
+    /// There is nothing to export.
+    #[error("there is no database {0}")]
+    Missing(PathBuf),
     /// A key is no text, which kine's table wants.
     #[error("key {0:?} is no text: kine cannot hold it")]
     Key(Vec<u8>),
@@ -143,6 +146,9 @@ pub fn export(database: &Path, target: &Path) -> Result<Moved, KineError> {
     if target.exists() {
         return Err(KineError::Exists(target.into()));
     }
+    if !database.exists() {
+        return Err(KineError::Missing(database.into()));
+    }
     // the lock keeps a running datastore out; opening checks the file
     let _held = sqlite::lock(database)?;
     drop(sqlite::open(database)?);
@@ -166,10 +172,10 @@ fn empty(source: &Connection, kine: &Connection, path: &Path) -> Result<Moved, K
     let mut rows = select.query([]).map_err(&failed)?;
     let (mut last, mut keys) = (0, 0);
     while let Some(row) = rows.next().map_err(&failed)? {
-        let one = |row: &rusqlite::Row<'_>| -> rusqlite::Result<(i64, Vec<u8>, i64, Vec<u8>, i64)> {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-        };
-        let (id, key, create_revision, value, ttl) = one(row).map_err(&failed)?;
+        let number = |column: usize| row.get::<_, i64>(column).map_err(&failed);
+        let bytes = |column: usize| row.get::<_, Vec<u8>>(column).map_err(&failed);
+        let (id, key, create_revision) = (number(0)?, bytes(1)?, number(2)?);
+        let (value, ttl) = (bytes(3)?, number(4)?);
         let version = Version { id: id.cast_unsigned(), ..Version::default() };
         let name = String::from_utf8(key).map_err(|error| KineError::Key(error.into_bytes()))?;
         // keys of one transaction share a revision with us; in kine each has its own
@@ -182,14 +188,16 @@ fn empty(source: &Connection, kine: &Connection, path: &Path) -> Result<Moved, K
         (last, keys) = (revision, keys + 1);
     }
     let head: i64 = source.query_row("SELECT revision FROM head", [], |row| row.get(0)).map_err(&failed)?;
-    let compacted = last.max(head);
-    // kine fills a revision without a change like this: the next write comes after it
-    let gap = "INSERT INTO kine VALUES (?, ?, 0, 1, 0, 0, 0, NULL, NULL)";
-    let (end, name) = (compacted + 1, format!("gap-{}", compacted + 1));
-    writing.execute(gap, params![end, name]).map_err(&failed)?;
-    let compaction = "INSERT INTO kine VALUES (?, 'compact_rev_key', 0, 0, 0, ?, 0, NULL, NULL)";
-    writing.execute(compaction, params![end + 1, compacted]).map_err(&failed)?;
+    let newest = last.max(head);
+    if last < newest {
+        // kine holds a revision without a change like this: the next write comes after it
+        let gap = "INSERT INTO kine VALUES (?, ?, 0, 1, 0, 0, 0, NULL, NULL)";
+        writing.execute(gap, params![newest, format!("gap-{newest}")]).map_err(&failed)?;
+    }
+    // kine's own row, its first: how far it is compacted. Our revisions begin with the second
+    let compaction = "INSERT INTO kine VALUES (1, 'compact_rev_key', 1, 0, 0, ?, 0, '', '')";
+    writing.execute(compaction, params![newest]).map_err(&failed)?;
     drop(rows);
     writing.commit().map_err(&failed)?;
-    Ok(Moved { keys, revision: end + 1 })
+    Ok(Moved { keys, revision: newest })
 }

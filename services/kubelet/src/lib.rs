@@ -215,7 +215,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tasks.spawn(pod::workers::run(Arc::clone(&kubelet)));
     tasks.spawn(collect::run(Arc::clone(&kubelet)));
     tasks.spawn(eviction::run(Arc::clone(&kubelet), thresholds));
-    let shutdown = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(shutdown::run(Arc::clone(&kubelet))));
+    let shutdown =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(shutdown::run(Arc::clone(&kubelet))));
     context.ready(&format!("node {}", kubelet.name));
     tokio::select! {
         () = context.shutdown.wait() => {}

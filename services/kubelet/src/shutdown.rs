@@ -17,8 +17,8 @@ use futures_util::future::join_all;
 use zbus::OwnedFd;
 
 use crate::Kubelet;
-use crate::eviction::terminated_by_kubelet;
 use crate::events::Kind;
+use crate::eviction::terminated_by_kubelet;
 use crate::pod::facts::PodFacts;
 use crate::pod::status::Verdict;
 use crate::pod::workers::{self, Handle};
@@ -71,8 +71,7 @@ impl Shutdown {
         if !self.imminent() {
             return Ok(());
         }
-        let message = "Pod was rejected: Pod was rejected as the node is shutting down.".to_owned();
-        Err(Box::new(Verdict { reason: "NodeShutdown".into(), message, condition: None }))
+        Err(Box::new(Verdict::rejected("NodeShutdown", "Pod was rejected as the node is shutting down.")))
     }
 
     /// Waits until pods that are being ended for a shutdown have ended.
@@ -138,15 +137,8 @@ async fn watch(kubelet: &Arc<Kubelet>, periods: &[ShutdownGrace]) -> zbus::Resul
                 Some(signal) => signal.args()?.start,
                 None => return Ok(()),
             },
-            owner = restarts.next() => match owner {
-                // a logind that comes back knows of no lock
-                Some(Some(_)) => {
-                    lock = Some(inhibit(&login).await?);
-                    continue;
-                }
-                Some(None) => continue,
-                None => return Ok(()),
-            },
+            // a logind that comes back knows of no lock: all of this is set up anew
+            _ = restarts.next() => return Ok(()),
         };
         kubelet.shutdown.now.store(begins, Ordering::Relaxed);
         kubelet.node_changed.notify_one();
@@ -169,19 +161,21 @@ async fn inhibit(login: &LoginProxy<'_>) -> zbus::Result<OwnedFd> {
 
 /// Sees to it that logind waits long enough.
 async fn ensure_delay(bus: &zbus::Connection, login: &LoginProxy<'_>, wanted: Duration) -> zbus::Result<()> {
-    let enough = async || login.inhibit_delay_max_usec().await.map(|now| Duration::from_micros(now) >= wanted);
+    let enough =
+        async || login.inhibit_delay_max_usec().await.map(|now| Duration::from_micros(now) >= wanted);
     if enough().await? {
         return Ok(());
     }
-    let text = format!(
-        "# Kubelet logind override\n[Login]\nInhibitDelayMaxSec={}\n",
-        wanted.as_secs()
-    );
+    let text = format!("# Kubelet logind override\n[Login]\nInhibitDelayMaxSec={}\n", wanted.as_secs());
     let path = Path::new(DROP_IN);
     let dir = path.parent().unwrap_or(Path::new("/"));
     if let Err(error) = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(path, text)) {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, seconds = wanted.as_secs(), "Cannot make logind wait long enough for a graceful shutdown");
+        tracing::warn!(
+            error,
+            seconds = wanted.as_secs(),
+            "Cannot make logind wait long enough for a graceful shutdown"
+        );
         return Ok(());
     }
     SystemdProxy::new(bus).await?.kill_unit("systemd-logind.service", "all", nix::libc::SIGHUP).await?;

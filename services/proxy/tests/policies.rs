@@ -1,5 +1,5 @@
 //! The kernel takes every form of policy, and every change of them.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
 

@@ -153,11 +153,12 @@ impl App {
     fn bind(&mut self, pod: Arc<Pod>, attempt: Attempt, promises: Promises, which: usize) {
         self.binding += 1;
         let (client, done) = (self.client.clone(), self.done.0.clone());
-        let mut volumes = (!promises.bindings.is_empty() || !promises.provisions.is_empty()).then(|| Volumes {
-            claims: self.feed.claims.clone(),
-            volumes: self.feed.volumes.clone(),
-            changed: self.storage.subscribe(),
-        });
+        let mut volumes =
+            (!promises.bindings.is_empty() || !promises.provisions.is_empty()).then(|| Volumes {
+                claims: self.feed.claims.clone(),
+                volumes: self.feed.volumes.clone(),
+                changed: self.storage.subscribe(),
+            });
         if volumes.is_some() {
             self.binding -= 1; // may take minutes, and costs nothing meanwhile
         }
@@ -227,7 +228,12 @@ impl App {
 
     /// Tells a pod why it has no node, and those who have to go for it to go.
     fn tell(&mut self, pod: &Arc<Pod>, reason: &'static str, refusal: Refusal) {
-        let note = Note { kind: "Warning", reason: "FailedScheduling", action: "Scheduling", text: refusal.message.clone() };
+        let note = Note {
+            kind: "Warning",
+            reason: "FailedScheduling",
+            action: "Scheduling",
+            text: refusal.message.clone(),
+        };
         self.recorder.record(pod, None, note);
         let mut withdrawn = Vec::new();
         if let Some(preemption) = &refusal.preemption {

@@ -141,10 +141,16 @@ fn is_done(from: &Volumes, promises: &Promises, node: &str) -> Result<bool, Bind
     let mut all = true;
     for (volume, claim) in &promises.bindings {
         let Some(volume_now) = volumes.get(&Key::new("", volume.name.clone())) else {
-            return error(format!("failed to check binding: could not find v1.PersistentVolume {:?}", volume.name));
+            return error(format!(
+                "failed to check binding: could not find v1.PersistentVolume {:?}",
+                volume.name
+            ));
         };
         let Some(claim_now) = claims.get(&Key::new(claim.namespace.clone(), claim.name.clone())) else {
-            return error(format!("failed to check binding: could not find v1.PersistentVolumeClaim {:?}", claim.name));
+            return error(format!(
+                "failed to check binding: could not find v1.PersistentVolumeClaim {:?}",
+                claim.name
+            ));
         };
         if volume_now.revision == volume.revision {
             all = false; // not seen yet
@@ -157,7 +163,10 @@ fn is_done(from: &Volumes, promises: &Promises, node: &str) -> Result<bool, Bind
     }
     for claim in &promises.provisions {
         let Some(now) = claims.get(&Key::new(claim.namespace.clone(), claim.name.clone())) else {
-            return error(format!("failed to check provisioning pvc: could not find v1.PersistentVolumeClaim {:?}", claim.name));
+            return error(format!(
+                "failed to check provisioning pvc: could not find v1.PersistentVolumeClaim {:?}",
+                claim.name
+            ));
         };
         if now.revision == claim.revision {
             all = false; // not seen yet

@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::plugins::{
-    Plugin, PluginSet, balanced_allocation, inter_pod_affinity, node_affinity, node_resources, pod_topology_spread,
+    Plugin, PluginSet, balanced_allocation, inter_pod_affinity, node_affinity, node_resources,
+    pod_topology_spread,
 };
 
 /// The configuration as written.
@@ -85,11 +86,11 @@ struct PluginConfig {
 /// The arguments of preemption.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PreemptionArgs {
+pub(crate) struct PreemptionArgs {
     /// Of the nodes that could do, at least this part is looked at.
-    pub min_candidate_nodes_percentage: i64,
+    pub(crate) min_candidate_nodes_percentage: i64,
     /// And at least so many.
-    pub min_candidate_nodes_absolute: i64,
+    pub(crate) min_candidate_nodes_absolute: i64,
 }
 
 impl Default for PreemptionArgs {
@@ -100,45 +101,45 @@ impl Default for PreemptionArgs {
 
 /// How pods of one scheduler name are placed.
 #[derive(Debug, Clone)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The scheduler name.
-    pub name: String,
+    pub(crate) name: String,
     /// Plugins that may refuse a node.
-    pub filters: PluginSet,
+    pub(crate) filters: PluginSet,
     /// Weights of plugins that score; 0 for those that do not.
-    pub weights: [i64; Plugin::ALL.len()],
+    pub(crate) weights: [i64; Plugin::ALL.len()],
     /// Whether lower priorities are displaced.
-    pub preempts: bool,
+    pub(crate) preempts: bool,
     /// How many nodes are looked at, in percent; 0 for a share that falls with their number.
-    pub percentage: i64,
+    pub(crate) percentage: i64,
     /// Arguments.
-    pub node_affinity: node_affinity::Args,
+    pub(crate) node_affinity: node_affinity::Args,
     /// Arguments.
-    pub resources: node_resources::Args,
+    pub(crate) resources: node_resources::Args,
     /// Arguments.
-    pub balanced: balanced_allocation::Args,
+    pub(crate) balanced: balanced_allocation::Args,
     /// Arguments.
-    pub spread: pod_topology_spread::Args,
+    pub(crate) spread: pod_topology_spread::Args,
     /// Arguments.
-    pub pod_affinity: inter_pod_affinity::Args,
+    pub(crate) pod_affinity: inter_pod_affinity::Args,
     /// Arguments.
-    pub preemption: PreemptionArgs,
+    pub(crate) preemption: PreemptionArgs,
     /// How long volumes may take.
-    pub bind_timeout: Duration,
+    pub(crate) bind_timeout: Duration,
 }
 
 /// Everything a configuration says that matters here.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// At least one.
-    pub profiles: Vec<Profile>,
+    pub(crate) profiles: Vec<Profile>,
     /// The first time a pod is put back.
-    pub initial_backoff: Duration,
+    pub(crate) initial_backoff: Duration,
     /// The longest.
-    pub max_backoff: Duration,
+    pub(crate) max_backoff: Duration,
 }
 
-const FILTERS: [Plugin; 12] = [
+const FILTERS: [Plugin; 13] = [
     Plugin::NodeUnschedulable,
     Plugin::NodeName,
     Plugin::TaintToleration,
@@ -151,6 +152,7 @@ const FILTERS: [Plugin; 12] = [
     Plugin::VolumeZone,
     Plugin::PodTopologySpread,
     Plugin::InterPodAffinity,
+    Plugin::DynamicResources,
 ];
 
 const WEIGHTS: [(Plugin, i64); 7] = [
@@ -188,7 +190,7 @@ impl Default for Profile {
 
 impl Profile {
     /// What a plugin's score counts.
-    pub fn weight(&self, plugin: Plugin) -> i64 {
+    pub(crate) fn weight(&self, plugin: Plugin) -> i64 {
         self.weights[plugin as usize]
     }
 
@@ -205,13 +207,22 @@ impl Profile {
             profile.change_weights(point)?;
         }
         for point in [&plugins.multi_point, &plugins.post_filter] {
-            let named = |list: &[Named]| list.iter().any(|n| n.name == "*" || n.name == Plugin::DefaultPreemption.name());
+            let named = |list: &[Named]| {
+                list.iter().any(|n| n.name == "*" || n.name == Plugin::DefaultPreemption.name())
+            };
             profile.preempts &= !named(&point.disabled);
             profile.preempts |= named(&point.enabled);
         }
         let others = [
-            plugins.pre_enqueue, plugins.queue_sort, plugins.pre_filter, plugins.pre_score, plugins.reserve,
-            plugins.permit, plugins.pre_bind, plugins.bind, plugins.post_bind,
+            plugins.pre_enqueue,
+            plugins.queue_sort,
+            plugins.pre_filter,
+            plugins.pre_score,
+            plugins.reserve,
+            plugins.permit,
+            plugins.pre_bind,
+            plugins.bind,
+            plugins.post_bind,
         ];
         for named in others.iter().flat_map(|set| &set.enabled) {
             plugin(&named.name)?;
@@ -300,7 +311,7 @@ impl Configuration {
     ///
     /// # Errors
     /// What is wrong or not supported.
-    pub fn rules(self) -> anyhow::Result<Rules> {
+    pub(crate) fn rules(self) -> anyhow::Result<Rules> {
         const VERSION: &str = "kubescheduler.config.k8s.io/v1";
         ensure!(self.api_version.is_empty() || self.api_version == VERSION, "apiVersion is not {VERSION}");
         ensure!(self.kind.is_empty() || self.kind == "KubeSchedulerConfiguration", "kind is {:?}", self.kind);
@@ -316,13 +327,18 @@ impl Configuration {
         for (field, _) in ignored.into_iter().filter(|(_, given)| *given) {
             tracing::warn!(field, "A field of the scheduler configuration has no effect");
         }
-        let (initial, most) = (self.pod_initial_backoff_seconds.unwrap_or(1), self.pod_max_backoff_seconds.unwrap_or(10));
+        let (initial, most) =
+            (self.pod_initial_backoff_seconds.unwrap_or(1), self.pod_max_backoff_seconds.unwrap_or(10));
         ensure!(initial > 0, "podInitialBackoffSeconds: must be greater than 0");
-        ensure!(most >= initial, "podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds");
+        ensure!(
+            most >= initial,
+            "podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds"
+        );
         let mut profiles = Vec::new();
         let specs = if self.profiles.is_empty() { vec![ProfileSpec::default()] } else { self.profiles };
         for spec in specs {
-            let percentage = spec.percentage_of_nodes_to_score.or(self.percentage_of_nodes_to_score).unwrap_or(0);
+            let percentage =
+                spec.percentage_of_nodes_to_score.or(self.percentage_of_nodes_to_score).unwrap_or(0);
             ensure!((0..=100).contains(&percentage), "percentageOfNodesToScore: not in valid range [0-100]");
             let profile = Profile { percentage, ..Profile::of(spec)? };
             if profiles.iter().any(|p: &Profile| p.name == profile.name) {

@@ -131,7 +131,9 @@ impl Core {
         }
         let node = match self.state.nominated.node_of(&new.uid) {
             // what was decided here is not written yet
-            Some(node) if new.nominated.is_empty() && old.is_some_and(|o| o.nominated.is_empty()) => node.to_owned(),
+            Some(node) if new.nominated.is_empty() && old.is_some_and(|o| o.nominated.is_empty()) => {
+                node.to_owned()
+            }
             _ => new.nominated.clone(),
         };
         self.state.nominated.set(new, &node);

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::config::Profile;
 use crate::model::Pod;
+use crate::plugins::default_preemption::{self as preempt, Preemption};
 use crate::plugins::node_resources::Shift;
 use crate::plugins::volume_binding::{self, Promises};
 use crate::plugins::{Cause, Plugin, PluginSet};
-use crate::plugins::default_preemption::{self as preempt, Preemption};
 use crate::state::{Slot, State, World};
 use crate::terms::{Look, Own, Template, Templates};
 
@@ -20,7 +20,7 @@ const LEAST_PERCENT: usize = 5;
 
 /// What becomes of a pod.
 #[derive(Debug)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// It goes to a node.
     Place(Placement),
     /// It fits nowhere.
@@ -29,31 +29,31 @@ pub enum Decision {
 
 /// Where a pod goes.
 #[derive(Debug)]
-pub struct Placement {
+pub(crate) struct Placement {
     /// The node.
-    pub node: String,
+    pub(crate) node: String,
     /// What its volumes need first.
-    pub promises: Promises,
+    pub(crate) promises: Promises,
     /// Nodes it could have had.
-    pub feasible: usize,
+    pub(crate) feasible: usize,
 }
 
 /// Why a pod goes nowhere.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// In upstream's words.
-    pub message: String,
+    pub(crate) message: String,
     /// Whose verdict it was: what they wait for puts the pod back into the queue.
-    pub plugins: PluginSet,
+    pub(crate) plugins: PluginSet,
     /// What is to become of its nomination; `None` leaves it.
-    pub nominate: Option<String>,
+    pub(crate) nominate: Option<String>,
     /// Who has to go for it.
-    pub preemption: Option<Preemption>,
+    pub(crate) preemption: Option<Preemption>,
 }
 
 /// Decides, remembering what it compiled.
 #[derive(Debug, Default)]
-pub struct Decider {
+pub(crate) struct Decider {
     templates: Vec<Templates>,
     next_start: usize,
     random: u64,
@@ -71,12 +71,19 @@ pub(crate) struct Diagnosis {
 
 impl Decider {
     /// One that breaks ties by a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { random: seed | 1, ..Self::default() }
     }
 
     /// Decides about a pod of the n-th profile.
-    pub fn decide(&mut self, pod: &Arc<Pod>, which: usize, profile: &Profile, state: &mut State, world: &World) -> Decision {
+    pub(crate) fn decide(
+        &mut self,
+        pod: &Arc<Pod>,
+        which: usize,
+        profile: &Profile,
+        state: &mut State,
+        world: &World,
+    ) -> Decision {
         let all = state.nodes.order().len();
         if all == 0 {
             return Decision::Refuse(Refusal {
@@ -92,8 +99,16 @@ impl Decider {
         let own = match Own::of(pod, profile, state, world) {
             Ok(own) => own,
             Err(rejection) => {
-                let diagnosis = Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(rejection.message) };
-                return refuse(pod, profile, state, all, &diagnosis, [rejection.plugin].into_iter().collect());
+                let diagnosis =
+                    Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(rejection.message) };
+                return refuse(
+                    pod,
+                    profile,
+                    state,
+                    all,
+                    &diagnosis,
+                    [rejection.plugin].into_iter().collect(),
+                );
             }
         };
         if own.only.as_ref().is_some_and(Vec::is_empty) {
@@ -116,17 +131,33 @@ impl Decider {
         let Some(best) = best(template, &look, &feasible, &mut self.random) else {
             let named = own.only.iter().map(|_| Plugin::NodeAffinity);
             let plugins = causes.values().map(|c| c.plugin()).chain(named).collect();
-            let absent = own.only.as_ref().map(|only| {
-                ("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), all - only.len())
-            });
+            let absent = own
+                .only
+                .as_ref()
+                .map(|only| ("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned(), all - only.len()));
             let diagnosis = Diagnosis { causes, absent, before: None };
-            return refuse_all(pod, profile, (state, world), &own, template, (all, &diagnosis, plugins), &mut self.random);
+            return refuse_all(
+                pod,
+                profile,
+                (state, world),
+                &own,
+                template,
+                (all, &diagnosis, plugins),
+                &mut self.random,
+            );
         };
         place(&look, best, feasible.len())
     }
 
-    /// The scores of the nodes a pod could have, for comparison with upstream.
-    pub fn scores(&mut self, pod: &Arc<Pod>, profile: &Profile, state: &mut State, world: &World) -> BTreeMap<String, i64> {
+    /// The scores of the nodes a pod could have.
+    #[cfg(test)]
+    pub(crate) fn scores(
+        &mut self,
+        pod: &Arc<Pod>,
+        profile: &Profile,
+        state: &mut State,
+        world: &World,
+    ) -> BTreeMap<String, i64> {
         self.templates.resize_with(self.templates.len().max(1), Templates::default);
         let Ok(own) = Own::of(pod, profile, state, world) else { return BTreeMap::new() };
         let template = self.templates[0].of(&pod.class, profile, state, world);
@@ -216,6 +247,11 @@ fn best(template: &Template, look: &Look<'_>, feasible: &[Slot], random: &mut u6
         return feasible.first().copied();
     }
     let totals = template.scores(look, feasible);
+    if tracing::enabled!(tracing::Level::TRACE) {
+        for (slot, total) in feasible.iter().zip(&totals) {
+            tracing::trace!(pod = %look.pod.key(), node = look.state.nodes.name(*slot), total, "Scored node");
+        }
+    }
     let most = totals.iter().max()?;
     let ties = totals.iter().filter(|t| *t == most).count() as u64;
     let mut skip = next_random(random) % ties;
@@ -242,7 +278,9 @@ fn place(look: &Look<'_>, slot: Slot, feasible: usize) -> Decision {
     let name = look.state.nodes.name(slot).to_owned();
     let promises = match (&look.own.claims, look.state.nodes.node(slot)) {
         // it was found a moment ago, from the same snapshot
-        (Some(claims), Some(node)) => volume_binding::find_volumes(look.world, claims, node).unwrap_or_default(),
+        (Some(claims), Some(node)) => {
+            volume_binding::find_volumes(look.world, claims, node).unwrap_or_default()
+        }
         _ => Promises::default(),
     };
     Decision::Place(Placement { node: name, promises, feasible })
@@ -254,21 +292,38 @@ fn refuse_unknown(pod: &Pod, profile: &Profile, state: &State, all: usize) -> De
     refuse(pod, profile, state, all, &diagnosis, [Plugin::NodeAffinity].into_iter().collect())
 }
 
+/// A refusal with what the plugins asked afterwards say. DynamicResources speaks first, to pods without claims too.
+///
+/// # Upstream
+/// `pkg/scheduler/framework/runtime/framework.go` `RunPostFilterPlugins`
+fn with_afterword(message: &str, profile: &Profile, preemption: Option<&str>) -> String {
+    let claims =
+        profile.filters.has(Plugin::DynamicResources).then(|| "no new claims to deallocate".to_owned());
+    let preemption = preemption.map(|text| format!("preemption: {text}"));
+    let words: Vec<String> = claims.into_iter().chain(preemption).collect();
+    if words.is_empty() { message.to_owned() } else { format!("{message} {}", words.join(", ")) }
+}
+
 /// A refusal nobody's going could change.
-fn refuse(pod: &Pod, profile: &Profile, state: &State, all: usize, diagnosis: &Diagnosis, plugins: PluginSet) -> Decision {
-    let mut message = diagnosis.message(all, &|_, _| Vec::new());
-    let mut nominate = Some(String::new());
-    if profile.preempts {
-        let unhelpful = format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
-        let text = match preempt::ineligible(pod, state, true) {
-            Some(reason) => {
-                nominate = None;
-                reason.to_owned()
-            }
-            None => unhelpful,
-        };
-        message = format!("{message} preemption: {text}");
+fn refuse(
+    pod: &Pod,
+    profile: &Profile,
+    state: &State,
+    all: usize,
+    diagnosis: &Diagnosis,
+    plugins: PluginSet,
+) -> Decision {
+    let message = diagnosis.message(all, &|_, _| Vec::new());
+    if diagnosis.before.is_some() && profile.filters.has(Plugin::DynamicResources) {
+        // its turn had not come, so it finds nothing of its own afterwards, and preemption is not asked
+        let message = format!("{message} not found");
+        return Decision::Refuse(Refusal { message, plugins, nominate: None, preemption: None });
     }
+    let unhelpful = format!("0/{all} nodes are available: {all} Preemption is not helpful for scheduling.");
+    let ineligible = preempt::ineligible(pod, state, true);
+    let nominate = if profile.preempts && ineligible.is_some() { None } else { Some(String::new()) };
+    let words = profile.preempts.then(|| ineligible.unwrap_or(&unhelpful));
+    let message = with_afterword(&message, profile, words);
     Decision::Refuse(Refusal { message, plugins, nominate, preemption: None })
 }
 
@@ -287,15 +342,21 @@ fn refuse_all(
     };
     let message = words(template, state);
     if !profile.preempts {
-        return Decision::Refuse(Refusal { message, plugins, nominate: Some(String::new()), preemption: None });
+        let message = with_afterword(&message, profile, None);
+        return Decision::Refuse(Refusal {
+            message,
+            plugins,
+            nominate: Some(String::new()),
+            preemption: None,
+        });
     }
     match preempt::preempt(pod, profile, state, world, own, template, diagnosis, random) {
         preempt::Outcome::Ineligible(reason) => {
-            let message = format!("{message} preemption: {reason}");
+            let message = with_afterword(&message, profile, Some(reason));
             Decision::Refuse(Refusal { message, plugins, nominate: None, preemption: None })
         }
         preempt::Outcome::Useless(reason) => {
-            let message = format!("{message} preemption: {reason}");
+            let message = with_afterword(&message, profile, Some(&reason));
             Decision::Refuse(Refusal { message, plugins, nominate: Some(String::new()), preemption: None })
         }
         preempt::Outcome::Room(preemption) => {
@@ -324,11 +385,16 @@ impl Diagnosis {
 }
 
 /// Counted reasons, sorted as text (so 10 comes before 2).
-pub(crate) fn histogram(head: &str, mut counts: BTreeMap<String, usize>, absent: Option<(String, usize)>) -> String {
+pub(crate) fn histogram(
+    head: &str,
+    mut counts: BTreeMap<String, usize>,
+    absent: Option<(String, usize)>,
+) -> String {
     if let Some((reason, nodes)) = absent.filter(|(_, nodes)| *nodes > 0) {
         *counts.entry(reason).or_default() += nodes;
     }
-    let mut texts: Vec<String> = counts.into_iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
+    let mut texts: Vec<String> =
+        counts.into_iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
     texts.sort();
     if texts.is_empty() { head.to_owned() } else { format!("{head} {}.", texts.join(", ")) }
 }

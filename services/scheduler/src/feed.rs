@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use crate::core::Core;
 use crate::model::{
-    Attachment, Budget, Capacity, Claim, CsiNode, Driver, Namespace, Node, Pod, Selecting, Service, StorageClass,
-    Volume,
+    Attachment, Budget, Capacity, Claim, CsiNode, Driver, Namespace, Node, Pod, Selecting, Service,
+    StorageClass, Volume,
 };
 use crate::queue::Event;
 
@@ -45,12 +45,12 @@ pub(crate) enum Other {
     ReplicationController(Arc<Change<Selecting>>),
     ReplicaSet(Arc<Change<Selecting>>),
     StatefulSet(Arc<Change<Selecting>>),
-    Budget(Arc<Change<Budget>>),
+    Budget,
     Volume(Arc<Change<Volume>>),
     Claim(Arc<Change<Claim>>),
     Class(Arc<Change<StorageClass>>),
     CsiNode(Arc<Change<CsiNode>>),
-    Driver(Arc<Change<Driver>>),
+    Driver,
     Capacity(Arc<Change<Capacity>>),
     Attachment(Arc<Change<Attachment>>),
 }
@@ -73,7 +73,11 @@ fn forward<P: Send + Sync + 'static>(
 impl Feed {
     /// Starts following everything. Must be called in a runtime.
     pub(crate) fn start(client: &Client) -> Self {
-        fn whole<P: Send + Sync + 'static>(resource: Resource, project: client::Project<P>, client: &Client) -> Cache<P> {
+        fn whole<P: Send + Sync + 'static>(
+            resource: Resource,
+            project: client::Project<P>,
+            client: &Client,
+        ) -> Cache<P> {
             CacheBuilder::new(resource, project).start(client.clone())
         }
         Self {
@@ -132,12 +136,12 @@ impl Feed {
         forward(&self.replication_controllers, &to, Other::ReplicationController);
         forward(&self.replica_sets, &to, Other::ReplicaSet);
         forward(&self.stateful_sets, &to, Other::StatefulSet);
-        forward(&self.budgets, &to, Other::Budget);
+        forward(&self.budgets, &to, |_| Other::Budget);
         forward(&self.volumes, &to, Other::Volume);
         forward(&self.claims, &to, Other::Claim);
         forward(&self.classes, &to, Other::Class);
         forward(&self.csi_nodes, &to, Other::CsiNode);
-        forward(&self.drivers, &to, Other::Driver);
+        forward(&self.drivers, &to, |_| Other::Driver);
         forward(&self.capacities, &to, Other::Capacity);
         forward(&self.attachments, &to, Other::Attachment);
         others
@@ -190,23 +194,15 @@ impl Feed {
                     world.note_selecting(&c.key.namespace);
                 }
             }
-            Other::Budget(_) => world.budgets = self.budgets.snapshot(),
+            Other::Budget => world.budgets = self.budgets.snapshot(),
             Other::Volume(c) => {
                 world.volumes = self.volumes.snapshot();
-                let revision = c.new.as_ref().map(|v| &v.revision);
-                let seen = |(_, promised): &(client::Key, String)| revision != Some(promised);
-                if world.assumed.volumes.get(&c.key.name).is_some_and(seen) {
-                    world.assumed.volumes.remove(&c.key.name);
-                }
+                world.assumed.saw_volume(&c.key.name, c.new.as_ref().map(|v| v.revision.as_str()));
                 event = c.new.as_ref().map(|new| Event::Volume(c.old.clone(), Arc::clone(new)));
             }
             Other::Claim(c) => {
                 world.claims = self.claims.snapshot();
-                let revision = c.new.as_ref().map(|v| &v.revision);
-                let seen = |(_, promised): &(String, String)| revision != Some(promised);
-                if world.assumed.claims.get(&c.key).is_some_and(seen) {
-                    world.assumed.claims.remove(&c.key);
-                }
+                world.assumed.saw_claim(&c.key, c.new.as_ref().map(|v| v.revision.as_str()));
                 event = c.new.as_ref().map(|new| Event::Claim(Arc::clone(new), c.old.is_none()));
             }
             Other::Class(c) => {
@@ -217,7 +213,7 @@ impl Feed {
                 world.csi_nodes = self.csi_nodes.snapshot();
                 event = c.new.as_ref().map(|new| Event::CsiNode(c.old.clone(), Arc::clone(new)));
             }
-            Other::Driver(_) => {
+            Other::Driver => {
                 world.drivers = self.drivers.snapshot();
                 event = Some(Event::Driver);
             }

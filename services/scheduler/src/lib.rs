@@ -29,11 +29,8 @@ mod state;
 mod status;
 mod terms;
 
-pub use config::{Configuration, Profile, Rules};
-pub use decide::{Decider, Decision, Placement, Refusal};
-pub use model::{Budget, Claim, CsiNode, Namespace, Node, Pod, StorageClass, Volume};
+pub use config::Configuration;
 pub use settings::Settings;
-pub use state::{State, World};
 
 use std::net::SocketAddr;
 
@@ -55,8 +52,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
     context.ready("Waiting for leadership");
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").context("reading the host name")?;
-    let identity = format!("{}_{}", host.trim(), std::process::id());
+    let host = daemon::host_name().context("asking for the host name")?;
+    let identity = format!("{host}_{}", std::process::id());
     let mut lost = None;
     if settings.leader_elect {
         let election = Election { name: "kube-scheduler".into(), identity: identity.clone() };

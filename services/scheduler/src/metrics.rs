@@ -56,12 +56,32 @@ impl Metrics {
         let all = counts.clone();
         metrics.register(|registry| {
             let registry = registry.sub_registry_with_prefix("scheduler");
-            registry.register("schedule_attempts", "Number of attempts to schedule pods, by the result", all.attempts);
-            registry.register("scheduling_attempt_duration_seconds", "Scheduling attempt latency", all.durations);
-            registry.register("scheduling_algorithm_duration_seconds", "Scheduling algorithm latency", all.algorithm);
+            registry.register(
+                "schedule_attempts",
+                "Number of attempts to schedule pods, by the result",
+                all.attempts,
+            );
+            registry.register(
+                "scheduling_attempt_duration_seconds",
+                "Scheduling attempt latency",
+                all.durations,
+            );
+            registry.register(
+                "scheduling_algorithm_duration_seconds",
+                "Scheduling algorithm latency",
+                all.algorithm,
+            );
             registry.register("pending_pods", "Number of pending pods, by the queue type", all.pending);
-            registry.register("pod_scheduling_sli_duration_seconds", "Latency from queue to bound, all attempts", all.sli);
-            registry.register("pod_scheduling_attempts", "Attempts to successfully schedule a pod", all.tries);
+            registry.register(
+                "pod_scheduling_sli_duration_seconds",
+                "Latency from queue to bound, all attempts",
+                all.sli,
+            );
+            registry.register(
+                "pod_scheduling_attempts",
+                "Attempts to successfully schedule a pod",
+                all.tries,
+            );
             registry.register("preemption_attempts", "Preemption attempts till now", all.preemptions);
             registry.register("preemption_victims", "Number of selected preemption victims", all.victims);
         });
@@ -89,7 +109,9 @@ impl Metrics {
     /// How many pods wait.
     pub(crate) fn depths(&self, depths: Depths) {
         let Depths { active, backoff, unschedulable, gated } = depths;
-        for (queue, n) in [("active", active), ("backoff", backoff), ("unschedulable", unschedulable), ("gated", gated)] {
+        for (queue, n) in
+            [("active", active), ("backoff", backoff), ("unschedulable", unschedulable), ("gated", gated)]
+        {
             self.pending.get_or_create(&Waiting { queue }).set(n as i64);
         }
     }

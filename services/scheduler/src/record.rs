@@ -28,8 +28,11 @@ pub(crate) struct Recorder {
     client: Client,
     instance: Arc<str>,
     slots: Arc<Semaphore>,
-    series: Arc<Mutex<HashMap<(Arc<str>, String), Series>>>,
+    series: Arc<Mutex<HashMap<Id, Series>>>,
 }
+
+/// A pod's uid and revision.
+type Id = (Arc<str>, String);
 
 #[derive(Debug, Clone)]
 struct Series {
@@ -121,7 +124,8 @@ impl Recorder {
         if is_refusal && let Some(Series { name, count }) = self.counted(&id) {
             if count == 2 || count.is_power_of_two() && count > 4 {
                 let series = json!({"count": count, "lastObservedTime": meta::time::rfc3339_micro(now)});
-                let (key, patch) = (Key::new(pod.namespace(), name), Patch::Merge(json!({ "series": series })));
+                let (key, patch) =
+                    (Key::new(pod.namespace(), name), Patch::Merge(json!({ "series": series })));
                 self.client.patch(&events, &key, &patch, &PatchParams::default()).await?;
             }
             return Ok(());
@@ -155,7 +159,7 @@ impl Recorder {
     }
 
     /// Counts a repeated event.
-    fn counted(&self, id: &(Arc<str>, String)) -> Option<Series> {
+    fn counted(&self, id: &Id) -> Option<Series> {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let known = series.get_mut(id)?;
         known.count += 1;

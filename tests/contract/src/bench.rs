@@ -110,9 +110,9 @@ pub async fn fan_out(endpoint: &str, watchers: usize, count: usize, run: &str) -
         tasks.push(tokio::spawn(async move {
             let mut seen = 0;
             while seen < count {
-                match watch.next().await.context("the watch ended")?? {
-                    etcd::WatchMessage::Events { events, .. } => seen += events.len(),
-                    _ => {}
+                let message = watch.next().await.context("the watch ended")??;
+                if let etcd::WatchMessage::Events { events, .. } = message {
+                    seen += events.len();
                 }
             }
             anyhow::Ok(())

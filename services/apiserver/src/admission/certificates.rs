@@ -132,14 +132,35 @@ fn restrict(request: &Request<'_>, object: &Object) -> Result<()> {
     Ok(())
 }
 
-/// The subject's organizations in a request as the API carries it: PEM in base64.
-fn organizations(encoded: &str) -> std::result::Result<Vec<String>, String> {
+/// Reads the subject of a request as the API carries it: PEM in base64.
+fn subject<T>(
+    encoded: &str,
+    read: impl FnOnce(&x509_parser::x509::X509Name<'_>) -> T,
+) -> std::result::Result<T, String> {
     use base64::Engine as _;
     use x509_parser::prelude::FromDer;
     let pem = base64::engine::general_purpose::STANDARD.decode(encoded).map_err(|e| e.to_string())?;
     let (_, block) = x509_parser::pem::parse_x509_pem(&pem).map_err(|e| e.to_string())?;
     let (_, parsed) = x509_parser::certification_request::X509CertificationRequest::from_der(&block.contents)
         .map_err(|e| e.to_string())?;
-    let names = parsed.certification_request_info.subject.iter_organization();
-    Ok(names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect())
+    Ok(read(&parsed.certification_request_info.subject))
+}
+
+/// The subject's organizations.
+fn organizations(encoded: &str) -> std::result::Result<Vec<String>, String> {
+    subject(encoded, |subject| {
+        let names = subject.iter_organization();
+        names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
+    })
+}
+
+/// The subject's common name, empty for none.
+///
+/// # Errors
+/// It is no certificate request.
+pub fn common_name(encoded: &str) -> std::result::Result<String, String> {
+    subject(encoded, |subject| {
+        let mut names = subject.iter_common_name();
+        names.find_map(|name| name.as_str().ok()).unwrap_or("").to_owned()
+    })
 }

@@ -2,7 +2,6 @@
 
 mod envelope;
 mod managed;
-mod patch;
 pub mod wire;
 
 use bytes::Bytes;
@@ -13,7 +12,6 @@ use crate::request::accept::{Media, PROTOBUF};
 
 pub use envelope::{envelope, open};
 pub use managed::{ApplyError, Conflict, Writer};
-pub use patch::{json_patch, merge_patch};
 
 /// Why bytes are no object.
 #[derive(Debug, Clone, thiserror::Error)]

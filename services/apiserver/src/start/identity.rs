@@ -11,7 +11,7 @@ use crate::errors::Result;
 use crate::server::Server;
 
 fn identity() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = daemon::host_name().unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, host.trim().as_bytes());
     let letters = digest.as_ref().iter().take(16);
     let encoded: String =
@@ -22,7 +22,7 @@ fn identity() -> String {
 /// Creates or renews the Lease.
 pub(super) async fn renew(server: Arc<Server>) -> Result<()> {
     let name = identity();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = daemon::host_name().unwrap_or_default();
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let lease = json!({
         "metadata": {

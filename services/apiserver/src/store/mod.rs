@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod compact;
+pub mod derived;
 pub mod entry;
 pub mod event;
 pub mod feed;

@@ -36,7 +36,9 @@ fn resource() -> Arc<Resource> {
         field("spec", Ty::Json),
     ];
     let name = "io.cattle.k3s.v1.Addon";
-    let table = Table::new(vec![Struct { name: Cow::Borrowed(name), fields, ..Struct::default() }]);
+    let mut kind = Struct::default();
+    (kind.name, kind.fields) = (Cow::Borrowed(name), fields);
+    let table = Table::new(vec![kind]);
     let schema = Schema { id: table.find(name).unwrap(), table: Arc::new(table) };
     let hooks = kinds::kinds().into_iter().find(|k| k.key_prefix == "configmaps").unwrap().hooks;
     let kind = StorageResource {

@@ -241,6 +241,7 @@ impl Attempt for Deletion<'_> {
             old: Some(&old),
             dry_run: self.options.dry_run,
             now: call.now,
+            warnings: &call.warnings,
         };
         call.server.admission.validate(&request, None).await?;
         let mut object = old.clone();

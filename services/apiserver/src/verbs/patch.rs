@@ -4,6 +4,7 @@
 //! `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`
 
 use meta::Reason;
+use schema::patch::JsonPatchError;
 use schema::{Object, Value};
 
 use super::Call;
@@ -43,19 +44,30 @@ fn patch_error(error: PatchError) -> Error {
     }
 }
 
+/// Upstream's answers to a JSON patch that cannot be applied.
+pub fn json_patch_error(error: JsonPatchError) -> Error {
+    match error {
+        JsonPatchError::Malformed(_) => errors::bad_request(error.to_string()),
+        JsonPatchError::TooLong(_) => errors::too_large(error.to_string()),
+        JsonPatchError::DoesNotApply(_) => errors::unprocessable(),
+    }
+}
+
 impl Patch {
     fn apply_to(&self, call: &Call, old: &Object) -> Result<Object> {
         let schema = &call.endpoint.schema;
+        let mut problems = Vec::new();
         let decoded = match self.kind {
             Kind::Json => {
                 let mut tree = Value::Map(old.root().clone());
-                codec::json_patch(&mut tree, &self.body).map_err(patch_error)?;
+                problems = schema::patch::json_patch(&mut tree, &self.body).map_err(json_patch_error)?;
                 schema.decode_tree(tree)
             }
             Kind::Merge => {
-                let mut tree = Value::Map(old.root().clone());
-                codec::merge_patch(&mut tree, &self.body);
-                schema.decode_tree(tree)
+                let mut tree = old.root().clone();
+                let merged = schema::patch::merge_patch(&mut tree, &self.body);
+                merged.map_err(|e| errors::bad_request(e.to_string()))?;
+                schema.decode_tree(Value::Map(tree))
             }
             Kind::Strategic => {
                 let tree = schema.strategic_merge(old, &self.body).map_err(patch_error)?;
@@ -63,12 +75,13 @@ impl Patch {
             }
             Kind::Apply => return Err(errors::internal("apply is no plain patch")),
         };
-        let decoded = decoded.map_err(|e| {
+        let mut decoded = decoded.map_err(|e| {
             // a patch that makes no object of the kind is the client's mistake
             let mut status = meta::Status::failure(Reason::BadRequest, e.to_string());
             status.code = 400;
             Error::from(status)
         })?;
+        decoded.problems.extend(problems);
         judge(call, decoded, self.options.validation)
     }
 
@@ -83,11 +96,16 @@ impl Patch {
             now: call.now,
         };
         let applied = call.endpoint.schema.apply(old, &self.body, force, writer);
-        applied.map_err(|error| match error {
-            ApplyError::Conflicts(conflicts) => apply_conflict(&conflicts),
-            ApplyError::Invalid(text) => errors::bad_request(text),
-            ApplyError::Typed(text) => errors::unclassified(text),
-        })
+        applied.map_err(apply_error)
+    }
+}
+
+/// Upstream's answers to a configuration that cannot be applied.
+pub fn apply_error(error: ApplyError) -> Error {
+    match error {
+        ApplyError::Conflicts(conflicts) => apply_conflict(&conflicts),
+        ApplyError::Invalid(text) => errors::bad_request(text),
+        ApplyError::Typed(text) => errors::unclassified(text),
     }
 }
 

@@ -117,7 +117,7 @@ pub async fn change<S: Source>(call: &Call, options: &WriteOptions, source: S) -
     let done = call.server.store.update(&cache, &key, &mut change).await;
     match &done {
         Ok(done) => {
-            change.allocated.keep();
+            std::mem::take(&mut change.allocated).keep(&call.server).await;
             if let Done::Deleted(entry) = done {
                 crate::alloc::on_delete(&call.server, &call.endpoint, entry).await;
             }

@@ -211,6 +211,7 @@ impl<S: Source> Change<'_, S> {
             old: Some(old),
             dry_run: self.options.dry_run,
             now: call.now,
+            warnings: &call.warnings,
         };
         call.server.admission.mutate(&request, &mut object).await?;
         hooks.default_versioned(&resource.kind.storage.version, &mut object);

@@ -48,8 +48,12 @@ enum Error {
     TooLittle { wanted: i64, found: i64 },
 }
 
-/// A regular look.
+/// A regular look; none where the settings say that images stay.
 pub async fn run(kubelet: &Kubelet) {
+    let settings = &kubelet.settings;
+    if settings.image_gc_high_threshold_percent == 100 && settings.image_maximum_gc_age.is_zero() {
+        return;
+    }
     if let Err(error) = look(kubelet).await {
         let text = crate::chain(&error);
         let reason = match error {
@@ -119,12 +123,17 @@ async fn candidates(kubelet: &Kubelet) -> Result<Vec<Candidate>, Error> {
             out.push(Candidate { used: known.used, first: known.first, id: image.id, size });
         }
     }
-    out.sort_by(|a, b| (a.used, a.first).cmp(&(b.used, b.first)));
+    out.sort_by_key(|c| (c.used, c.first));
     Ok(out)
 }
 
 /// Removes images until so much is freed: how much it was.
-async fn remove(kubelet: &Kubelet, all: Vec<Candidate>, wanted: i64, min_age: Duration) -> Result<i64, Error> {
+async fn remove(
+    kubelet: &Kubelet,
+    all: Vec<Candidate>,
+    wanted: i64,
+    min_age: Duration,
+) -> Result<i64, Error> {
     let mut freed = 0;
     for image in all.into_iter().filter(|i| i.first.elapsed() >= min_age) {
         if freed >= wanted {

@@ -68,14 +68,17 @@ impl Eviction {
             }
         }
         let names: Vec<_> = conditions.iter().map(|c| format!("{c:?}")).collect();
-        let message = format!("Pod was rejected: The node had condition: [{}]. ", names.join(" "));
-        Err(Box::new(Verdict { reason: "Evicted".into(), message, condition: None }))
+        Err(Box::new(Verdict::rejected(
+            "Evicted",
+            format_args!("The node had condition: [{}]. ", names.join(" ")),
+        )))
     }
 }
 
 fn tolerates_memory_pressure(t: &Toleration) -> bool {
     let key = t.key.as_deref().unwrap_or_default();
-    let named = key == "node.kubernetes.io/memory-pressure" || key.is_empty() && t.operator.as_deref() == Some("Exists");
+    let named = key == "node.kubernetes.io/memory-pressure"
+        || key.is_empty() && t.operator.as_deref() == Some("Exists");
     named && t.effect.as_deref().is_none_or(|e| e.is_empty() || e == "NoSchedule")
 }
 
@@ -106,7 +109,8 @@ async fn observe(kubelet: &Kubelet) -> Observations {
     }
     let root = kubelet.settings.root_dir.clone();
     let images = image_path(kubelet).await;
-    let places = [(Signal::NodeFs, Signal::NodeFsInodes, root), (Signal::ImageFs, Signal::ImageFsInodes, images)];
+    let places =
+        [(Signal::NodeFs, Signal::NodeFsInodes, root), (Signal::ImageFs, Signal::ImageFsInodes, images)];
     for (bytes, inodes, path) in places {
         // a file system that cannot be looked at is not said to be full
         let Ok(disk) = machine::disk(&path) else { continue };
@@ -154,8 +158,12 @@ async fn look(kubelet: &Arc<Kubelet>, all: &[Threshold], state: &mut State) -> V
     if changed {
         kubelet.node_changed.notify_one();
     }
-    let active: Vec<_> =
-        kubelet.workers.handles().into_iter().filter(|h| !h.wanted.borrow().ending() && !h.view().ended).collect();
+    let active: Vec<_> = kubelet
+        .workers
+        .handles()
+        .into_iter()
+        .filter(|h| !h.wanted.borrow().ending() && !h.view().ended)
+        .collect();
     let limited = active.iter().any(|h| rank::has_limits(&h.pod()));
     if due.is_empty() && !limited {
         return Vec::new();

@@ -60,7 +60,9 @@ pub fn order(signal: Signal, what: Disk, pod: &Pod, stats: Option<&types::Pod>) 
             let (used, asked) = (memory_use(stats), pod_request(pod.facts(), "memory"));
             (used > asked, used - asked)
         }
-        Signal::Pids => (false, stats.process_stats.map_or(0, |p| i64::try_from(p.process_count).unwrap_or(0))),
+        Signal::Pids => {
+            (false, stats.process_stats.map_or(0, |p| i64::try_from(p.process_count).unwrap_or(0)))
+        }
         Signal::NodeFs | Signal::ImageFs => {
             let (used, asked) = (disk_use(stats, what, false), pod_request(pod.facts(), "ephemeral-storage"));
             (used > asked, used - asked)
@@ -74,12 +76,7 @@ pub fn order(signal: Signal, what: Disk, pod: &Pod, stats: Option<&types::Pod>) 
 }
 
 /// The message of the pod's status and event.
-pub fn message(
-    t: &Threshold,
-    pod: &Pod,
-    stats: Option<&types::Pod>,
-    observations: &Observations,
-) -> String {
+pub fn message(t: &Threshold, pod: &Pod, stats: Option<&types::Pod>, observations: &Observations) -> String {
     let resource = t.signal.resource();
     let mut text = format!("The node was low on resource: {resource}. ");
     if let Some(o) = observations.get(&t.signal) {
@@ -92,13 +89,18 @@ pub fn message(
     if let (Signal::Memory, Some(asked)) = (t.signal, asked_of_pod) {
         let used = binary(memory_use(stats));
         let name = pod.name();
-        text += &format!("Pod {name} was using {used}, request is {}, has larger consumption of {resource}. ", asked.0);
+        text += &format!(
+            "Pod {name} was using {used}, request is {}, has larger consumption of {resource}. ",
+            asked.0
+        );
     }
     let spec = pod.facts();
     for c in spec.containers.iter().chain(spec.init_containers.iter().flatten()) {
         let Some(stats) = stats.containers.iter().find(|s| s.name == c.name) else { continue };
         let used = match t.signal {
-            Signal::Memory => stats.memory.and_then(|m| m.working_set_bytes).map_or(0, |v| i64::try_from(v).unwrap_or(0)),
+            Signal::Memory => {
+                stats.memory.and_then(|m| m.working_set_bytes).map_or(0, |v| i64::try_from(v).unwrap_or(0))
+            }
             Signal::NodeFs | Signal::ImageFs => used(stats.rootfs.as_ref(), false) + used_of_logs(stats),
             _ => continue,
         };
@@ -128,16 +130,22 @@ pub fn over_limit(pod: &Pod, stats: &types::Pod, dedicated_images: bool) -> Opti
     for volume in pod.facts().volumes.iter().flatten() {
         let Some(limit) = volume.empty_dir.as_ref().and_then(|e| e.size_limit.as_ref()) else { continue };
         let size = crate::quantity::value(limit);
-        let used = stats.volumes.iter().find(|v| v.name == volume.name).map_or(0, |v| used(Some(&v.fs), false));
+        let used =
+            stats.volumes.iter().find(|v| v.name == volume.name).map_or(0, |v| used(Some(&v.fs), false));
         if size > 0 && used > size {
-            return Some(format!("Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ", volume.name, limit.0));
+            return Some(format!(
+                "Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ",
+                volume.name, limit.0
+            ));
         }
     }
     if let Some(limit) = crate::pod::facts::pod_limit(pod.facts(), "ephemeral-storage").filter(|l| *l > 0)
         && used(stats.ephemeral_storage.as_ref(), false) > limit
     {
         let limit = binary(limit);
-        return Some(format!("Pod ephemeral local storage usage exceeds the total limit of containers {limit}. "));
+        return Some(format!(
+            "Pod ephemeral local storage usage exceeds the total limit of containers {limit}. "
+        ));
     }
     for c in &pod.facts().containers {
         let limits = c.resources.as_ref().and_then(|r| r.limits.as_ref());
@@ -146,7 +154,10 @@ pub fn over_limit(pod: &Pod, stats: &types::Pod, dedicated_images: bool) -> Opti
         let layer = if dedicated_images { 0 } else { used(stats.rootfs.as_ref(), false) };
         let size = crate::quantity::value(limit);
         if size > 0 && layer + used_of_logs(stats) > size {
-            return Some(format!("Container {} exceeded its local ephemeral storage limit \"{}\". ", c.name, limit.0));
+            return Some(format!(
+                "Container {} exceeded its local ephemeral storage limit \"{}\". ",
+                c.name, limit.0
+            ));
         }
     }
     None
@@ -156,7 +167,10 @@ pub fn over_limit(pod: &Pod, stats: &types::Pod, dedicated_images: bool) -> Opti
 pub fn has_limits(pod: &Pod) -> bool {
     let spec = pod.facts();
     let limited = |c: &k8s_openapi::api::core::v1::Container| {
-        c.resources.as_ref().and_then(|r| r.limits.as_ref()).is_some_and(|l| l.contains_key("ephemeral-storage"))
+        c.resources
+            .as_ref()
+            .and_then(|r| r.limits.as_ref())
+            .is_some_and(|l| l.contains_key("ephemeral-storage"))
     };
     spec.volumes.iter().flatten().any(|v| v.empty_dir.as_ref().is_some_and(|e| e.size_limit.is_some()))
         || spec.containers.iter().any(limited)
@@ -175,7 +189,8 @@ mod tests {
 
     fn stats(bytes: u64) -> types::Pod {
         let memory = types::Memory { working_set_bytes: Some(bytes), ..types::Memory::default() };
-        let container = types::Container { name: "c".into(), memory: Some(memory), ..types::Container::default() };
+        let container =
+            types::Container { name: "c".into(), memory: Some(memory), ..types::Container::default() };
         types::Pod { memory: Some(memory), containers: vec![container], ..types::Pod::default() }
     }
 
@@ -187,8 +202,10 @@ mod tests {
             (pod("far-above", 0, "10Mi"), stats(40 << 20)),
             (pod("important", 5, "10Mi"), stats(90 << 20)),
         ];
-        let mut order: Vec<_> =
-            pods.iter().map(|(p, s)| (super::order(Signal::Memory, Disk::All, p, Some(s)), p.name())).collect();
+        let mut order: Vec<_> = pods
+            .iter()
+            .map(|(p, s)| (super::order(Signal::Memory, Disk::All, p, Some(s)), p.name()))
+            .collect();
         order.sort();
         let names: Vec<_> = order.into_iter().map(|(_, n)| n).collect();
         assert_eq!(names, ["far-above", "above", "important", "within"]);
@@ -203,7 +220,8 @@ mod tests {
             reclaim: None,
         };
         let seen = super::super::thresholds::Observation { available: 90 << 20, capacity: 1 << 30 };
-        let text = message(&t, &pod("p", 0, "10Mi"), Some(&stats(30 << 20)), &[(Signal::Memory, seen)].into());
+        let text =
+            message(&t, &pod("p", 0, "10Mi"), Some(&stats(30 << 20)), &[(Signal::Memory, seen)].into());
         assert_eq!(
             text,
             "The node was low on resource: memory. Threshold quantity: 100Mi, available: 90Mi. Container c was using 30Mi, \

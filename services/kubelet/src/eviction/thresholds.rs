@@ -27,8 +27,14 @@ pub enum Signal {
 
 impl Signal {
     /// Every signal.
-    pub const ALL: [Signal; 6] =
-        [Signal::Memory, Signal::NodeFs, Signal::NodeFsInodes, Signal::ImageFs, Signal::ImageFsInodes, Signal::Pids];
+    pub const ALL: [Signal; 6] = [
+        Signal::Memory,
+        Signal::NodeFs,
+        Signal::NodeFsInodes,
+        Signal::ImageFs,
+        Signal::ImageFsInodes,
+        Signal::Pids,
+    ];
 
     /// Upstream's name.
     pub fn name(self) -> &'static str {
@@ -90,8 +96,13 @@ impl Amount {
             }
             return Ok(Amount::Share(percent / 100.0));
         }
-        let number = crate::quantity::parse(text).ok_or_else(|| format!("{what}: invalid quantity {text:?}"))?;
-        if number < 0 { Err(format!("{what} must be positive: {text}")) } else { Ok(Amount::Quantity(text.to_owned(), number)) }
+        let number =
+            crate::quantity::parse(text).ok_or_else(|| format!("{what}: invalid quantity {text:?}"))?;
+        if number < 0 {
+            Err(format!("{what} must be positive: {text}"))
+        } else {
+            Ok(Amount::Quantity(text.to_owned(), number))
+        }
     }
 
     /// The number it stands for, out of a whole.
@@ -174,11 +185,16 @@ pub fn parse(settings: &Settings) -> Result<Vec<Threshold>, String> {
             let grace = match settings.eviction_soft_grace_period.get(name).filter(|_| soft) {
                 Some(text) => crate::settings::parse_duration(text)
                     .ok_or_else(|| format!("invalid eviction grace period specified: {text}"))?,
-                None if soft => return Err(format!("grace period must be specified for the soft eviction threshold {name}")),
+                None if soft => {
+                    return Err(format!(
+                        "grace period must be specified for the soft eviction threshold {name}"
+                    ));
+                }
                 None => Duration::ZERO,
             };
             let reclaim = settings.eviction_minimum_reclaim.get(name);
-            let reclaim = reclaim.map(|t| Amount::parse(t, &format!("eviction minimum reclaim {name}"))).transpose()?;
+            let reclaim =
+                reclaim.map(|t| Amount::parse(t, &format!("eviction minimum reclaim {name}"))).transpose()?;
             out.push(Threshold { signal, value, grace, reclaim });
         }
     }
@@ -217,7 +233,10 @@ impl State {
     /// Takes a look in: the thresholds (by index) that call for action now, memory first.
     pub fn observe(&mut self, all: &[Threshold], observations: &Observations, now: Instant) -> Vec<usize> {
         let crossed: Vec<usize> = (0..all.len())
-            .filter(|i| met(&all[*i], observations, false) || self.due.contains(i) && met(&all[*i], observations, true))
+            .filter(|i| {
+                met(&all[*i], observations, false)
+                    || self.due.contains(i) && met(&all[*i], observations, true)
+            })
             .collect();
         self.first.retain(|i, _| crossed.contains(i));
         for i in &crossed {
@@ -241,9 +260,14 @@ mod tests {
     use super::*;
 
     fn settings(soft: bool) -> Settings {
-        let of = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let of =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Settings {
-            eviction_hard: of(if soft { &[] } else { &[("memory.available", "100Mi"), ("nodefs.available", "10%")] }),
+            eviction_hard: of(if soft {
+                &[]
+            } else {
+                &[("memory.available", "100Mi"), ("nodefs.available", "10%")]
+            }),
             eviction_soft: of(if soft { &[("memory.available", "100Mi")] } else { &[] }),
             eviction_soft_grace_period: of(&[("memory.available", "30s")]),
             eviction_minimum_reclaim: of(&[("memory.available", "50Mi")]),
@@ -286,7 +310,12 @@ mod tests {
             ..Settings::default()
         };
         assert!(parse(&with("nodefs.available", "0%")).unwrap().is_empty());
-        for (key, value) in [("memory.free", "1"), ("memory.available", "-1"), ("memory.available", "110%"), ("memory.available", "x")] {
+        for (key, value) in [
+            ("memory.free", "1"),
+            ("memory.available", "-1"),
+            ("memory.available", "110%"),
+            ("memory.available", "x"),
+        ] {
             assert!(parse(&with(key, value)).is_err(), "{key} {value}");
         }
     }

@@ -25,11 +25,7 @@ pub struct Facts<'a> {
 }
 
 fn refuse(reason: &str, message: impl std::fmt::Display) -> Box<Verdict> {
-    Box::new(Verdict {
-        reason: reason.to_owned(),
-        message: format!("Pod was rejected: {message}"),
-        condition: None,
-    })
+    Box::new(Verdict::rejected(reason, message))
 }
 
 /// The decision.

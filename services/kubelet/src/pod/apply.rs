@@ -39,6 +39,8 @@ pub struct Ground<'a> {
     pub config: v1::PodSandboxConfig,
     /// Its addresses.
     pub ips: Vec<String>,
+    /// Its user namespace, when it has one.
+    pub users: Option<v1::UserNamespace>,
     /// The runtime handler it asks for.
     pub handler: String,
 }
@@ -94,23 +96,20 @@ pub async fn apply(
         memory.failures = 0;
         return false;
     }
-    let handler = match handler(kubelet, pod).await {
-        Ok(handler) => handler,
-        Err(message) => {
-            let text = format!("Failed to create pod sandbox: {message}");
-            kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodSandBox", &text);
-            memory.retry();
-            return false;
-        }
-    };
-    let node_dns = match std::fs::read_to_string(&kubelet.settings.resolv_conf) {
-        Ok(text) => crate::runtime::dns::parse(&text),
-        Err(_) => v1::DnsConfig::default(), // a node without a resolver has none to pass on
+    let Some(Foundation { handler, node_dns, users }) = foundation(kubelet, memory, pod).await else {
+        return false;
     };
     let attempt = plan.new_sandbox.or(observed.sandbox().map(|s| s.attempt)).unwrap_or(0);
     let parent = kubelet.cgroups.parent(pod);
-    let config =
-        crate::runtime::sandbox::config(pod, &kubelet.settings, &node_dns, parent, attempt, Timestamp::now());
+    let config = crate::runtime::sandbox::config(
+        pod,
+        &kubelet.settings,
+        &node_dns,
+        parent,
+        attempt,
+        Timestamp::now(),
+        users.as_ref(),
+    );
     let (sandbox, ips) = if plan.new_sandbox.is_some() {
         match new_sandbox(kubelet, memory, pod, observed, &config, &handler).await {
             Some(made) => made,
@@ -122,9 +121,41 @@ pub async fn apply(
     };
     memory.failures = 0;
     let materials = &materials;
-    let ground = Ground { pod, observed, told, materials, places: &places, sandbox, config, ips, handler };
+    let ground =
+        Ground { pod, observed, told, materials, places: &places, sandbox, config, ips, handler, users };
     changed |= plan.new_sandbox.is_some();
     changed | start_all(kubelet, memory, &ground, plan).await
+}
+
+/// What a sandbox is made with beside its pod.
+struct Foundation {
+    handler: String,
+    node_dns: v1::DnsConfig,
+    users: Option<v1::UserNamespace>,
+}
+
+async fn foundation(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod) -> Option<Foundation> {
+    let node_dns = match std::fs::read_to_string(&kubelet.settings.resolv_conf) {
+        Ok(text) => crate::runtime::dns::parse(&text),
+        Err(_) => v1::DnsConfig::default(), // a node without a resolver has none to pass on
+    };
+    let handler = handler(kubelet, pod).await;
+    let users = crate::runtime::userns::of(&kubelet.settings, pod);
+    let users = users.map_err(|e| format!("failed to get user namespace: {e}"));
+    match handler.and_then(|handler| Ok(Foundation { handler, node_dns, users: users? })) {
+        Ok(foundation) => Some(foundation),
+        Err(message) => {
+            sandbox_failed(kubelet, memory, pod, &message);
+            None
+        }
+    }
+}
+
+fn sandbox_failed(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, message: &str) {
+    let text = format!("Failed to create pod sandbox: {message}");
+    kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodSandBox", &text);
+    tracing::warn!(pod = pod.full_name(), error = message, "Making a sandbox");
+    memory.retry();
 }
 
 async fn start_all(kubelet: &Kubelet, memory: &mut Memory, ground: &Ground<'_>, plan: &Plan) -> bool {
@@ -132,8 +163,15 @@ async fn start_all(kubelet: &Kubelet, memory: &mut Memory, ground: &Ground<'_>, 
     let mut changed = false;
     for name in &plan.start {
         let Some((role, c)) = containers.iter().find(|(_, c)| c.name == *name) else { continue };
+        if memory.shown.get(name).is_some_and(|until| std::time::Instant::now() < *until) {
+            memory.wake_at(Timestamp::now() + jiff::SignedDuration::from_secs(1));
+            continue; // the failure is still to be seen
+        }
         let started = start::start(kubelet, memory, ground, c, *role).await;
         if let Err(refusal) = started {
+            if refusal.reason == "ErrImagePull" {
+                memory.shown.insert(name.clone(), std::time::Instant::now() + start::SEEN);
+            }
             tracing::debug!(
                 pod = ground.pod.full_name(),
                 container = name,
@@ -205,10 +243,7 @@ async fn new_sandbox(
         }
     }
     let failed = |error: &cri::Error, memory: &mut Memory| {
-        let text = format!("Failed to create pod sandbox: {}", crate::chain(error));
-        kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodSandBox", &text);
-        tracing::warn!(pod = pod.full_name(), error = crate::chain(error), "Making a sandbox");
-        memory.retry();
+        sandbox_failed(kubelet, memory, pod, &crate::chain(error));
     };
     if let Err(error) = std::fs::create_dir_all(&config.log_directory) {
         tracing::warn!(
@@ -271,10 +306,9 @@ pub async fn resize(kubelet: &Kubelet, memory: &mut Memory, pod: &Arc<Pod>, obse
             Err(verdict) => {
                 let alone = super::admission::resources(&[], pod, &kubelet.allocatable());
                 let (reason, why) = match alone {
-                    Err(alone) => ("Infeasible", alone.message),
-                    Ok(()) => ("Deferred", verdict.message),
+                    Err(alone) => ("Infeasible", alone.cause().to_owned()),
+                    Ok(()) => ("Deferred", verdict.cause().to_owned()),
                 };
-                let why = why.trim_start_matches("Pod was rejected: ").to_owned();
                 memory.resize.pending = Some((reason.to_owned(), why));
                 if reason == "Deferred" {
                     memory.wake_at(Timestamp::now() + jiff::SignedDuration::from_secs(10));

@@ -31,6 +31,9 @@ impl Backoff {
         if self.forgotten(entry, since) {
             return None;
         }
+        if now < since {
+            return None; // the clock was set back: nobody knows how long it has waited
+        }
         let until = since.checked_add(entry.wait).ok()?; // beyond all time: no wait can end then
         (now < until).then_some((entry.wait, until))
     }
@@ -47,5 +50,28 @@ impl Backoff {
     fn forgotten(&self, entry: &Entry, at: Timestamp) -> bool {
         let quiet = at.duration_since(entry.updated);
         !quiet.is_negative() && quiet.unsigned_abs() > self.max * 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_and_are_forgotten() {
+        let at = |s: i64| Timestamp::from_second(1_000_000 + s).unwrap();
+        let mut all = Backoff::new(Duration::from_secs(10), Duration::from_secs(30));
+        let wait = |all: &Backoff, since: i64, now: i64| {
+            all.waiting("k", at(since), at(now)).map(|(_, until)| until.as_second() - 1_000_000)
+        };
+        assert_eq!(wait(&all, 0, 0), None, "never failed");
+        for (since, until) in [(0, 10), (20, 40), (60, 90), (100, 130)] {
+            all.next("k", at(since));
+            assert_eq!(wait(&all, since, since), Some(until));
+            assert_eq!(wait(&all, since, until), None, "it is over");
+        }
+        assert_eq!(wait(&all, 100, 50), None, "the clock was set back");
+        all.next("k", at(161));
+        assert_eq!(wait(&all, 161, 161), Some(171), "it is forgotten");
     }
 }

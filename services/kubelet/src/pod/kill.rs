@@ -87,7 +87,7 @@ async fn pre_stop(
 ) -> i64 {
     let begun = Instant::now();
     let limit = Duration::from_secs(grace.unsigned_abs());
-    match tokio::time::timeout(limit, act::hook(&kubelet.runtime, id, c, hook, ip)).await {
+    match tokio::time::timeout(limit, act::hook(&kubelet.runtime, id, pod, c, hook, ip)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             let field = format!("spec.containers{{{}}}", c.name);

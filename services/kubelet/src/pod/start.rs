@@ -50,7 +50,14 @@ pub async fn start(
     let pod = ground.pod;
     let field = field(c, role);
     restart_wait(kubelet, memory, ground, c, &field)?;
-    let image = pull(kubelet, memory, ground, c).await?;
+    let image = match pull(kubelet, memory, ground, c).await {
+        Ok(image) => image,
+        Err(refusal) => {
+            let text = format!("Error: {}", refusal.reason);
+            kubelet.events.pod(pod, &field, Kind::Warning, "Failed", &text);
+            return Err(refusal);
+        }
+    };
     let restarts = restarts(ground, c);
     let config_error = |message: String, kubelet: &Kubelet| {
         kubelet.events.pod(pod, &field, Kind::Warning, "Failed", &format!("Error: {message}"));
@@ -73,6 +80,7 @@ pub async fn start(
         places: ground.places,
         env: &env.variables,
         hosts: hosts.as_deref(),
+        users: ground.users.as_ref(),
     };
     let mounts = mounts::mounts(&facts).map_err(|m| config_error(m, kubelet))?;
     if let Err(e) = std::fs::create_dir_all(std::path::Path::new(&ground.config.log_directory).join(&c.name))
@@ -95,6 +103,7 @@ pub async fn start(
         mounts,
         restarts,
         target,
+        users: ground.users.clone(),
         extra_groups: Vec::new(),
     };
     let config = container::config(parts);
@@ -153,8 +162,11 @@ async fn pull(
     let now = Timestamp::now();
     let wait = memory.pulls.waiting(&key, last_try(memory, &key, now), now);
     let secrets = &ground.materials.secrets;
-    let ensured =
-        kubelet.images.ensure(ground.pod, c, &ground.handler, secrets, &kubelet.events, wait.is_some()).await;
+    let last = wait.map(|_| memory.pull_errors.get(&key).cloned().unwrap_or_default());
+    let ensured = kubelet
+        .images
+        .ensure(ground.pod, c, &ground.handler, secrets, &kubelet.events, last.as_deref())
+        .await;
     ensured.map_err(|e| {
         let until = match e.reason {
             "ImagePullBackOff" => wait.map(|(_, until)| until),
@@ -162,7 +174,8 @@ async fn pull(
                 let now = Timestamp::now();
                 memory.pulls.next(&key, now);
                 memory.said.insert(format!("pull/{key}"), now);
-                soon(0)
+                memory.pull_errors.insert(key, e.to_string());
+                soon(1)
             }
             _ => soon(10),
         };
@@ -170,6 +183,9 @@ async fn pull(
         Refusal { until, ..refusal(e.reason, e.message) }
     })
 }
+
+/// How long a failure is shown as such before the waiting for the next try is.
+pub const SEEN: std::time::Duration = std::time::Duration::from_secs(3);
 
 fn last_try(memory: &Memory, image: &str, now: Timestamp) -> Timestamp {
     memory.said.get(&format!("pull/{image}")).copied().unwrap_or(now)
@@ -317,11 +333,11 @@ async fn post_start(
 ) -> Result<(), Refusal> {
     let Some(hook) = c.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return Ok(()) };
     let ip = ground.ips.first().map(String::as_str).unwrap_or_default();
-    let Err(error) = act::hook(&kubelet.runtime, id, c, hook, ip).await else { return Ok(()) };
-    tracing::info!(pod = ground.pod.full_name(), container = c.name, error, "PostStart hook failed");
+    let Err(error) = act::hook(&kubelet.runtime, id, ground.pod, c, hook, ip).await else { return Ok(()) };
+    tracing::info!(pod = ground.pod.full_name(), container = c.name, error = error, "PostStart hook failed");
     kubelet.events.pod(ground.pod, field, Kind::Warning, "FailedPostStartHook", "PostStartHook failed");
     let message = "FailedPostStartHook".to_owned();
     let stop = Stop { id: id.to_owned(), name: c.name.clone(), message, probe: None };
     kill::container(kubelet, &mut true, ground.pod, &stop, None, ip).await;
-    Err(Refusal { changed: true, ..refusal("PostStartHookError", "PostStartHook failed") })
+    Err(Refusal { changed: true, ..refusal("PostStartHookError", error) })
 }

@@ -29,6 +29,24 @@ pub struct Verdict {
     pub condition: Option<PodCondition>,
 }
 
+const REJECTED: &str = "Pod was rejected: ";
+
+impl Verdict {
+    /// The node did not take the pod in.
+    pub fn rejected(reason: &str, cause: impl std::fmt::Display) -> Self {
+        Self { reason: reason.to_owned(), message: format!("{REJECTED}{cause}"), condition: None }
+    }
+
+    /// Why, as events say it.
+    pub fn cause(&self) -> &str {
+        self.message.strip_prefix(REJECTED).unwrap_or(&self.message)
+    }
+
+    fn is_rejection(&self) -> bool {
+        self.message.starts_with(REJECTED)
+    }
+}
+
 /// What the status is made from.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -63,6 +81,13 @@ fn time(nanoseconds: i64) -> Option<Time> {
 
 /// The status.
 pub fn status(f: &Facts<'_>) -> PodStatus {
+    if let Some(verdict) = f.verdict.filter(|v| v.is_rejection() && f.observed.sandboxes.is_empty()) {
+        return rejection(f, verdict);
+    }
+    let nothing_left = f.observed.sandboxes.is_empty() && f.observed.containers.is_empty();
+    if nothing_left && f.verdict.is_none() && matches!(f.old.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        return f.old.clone(); // it had ended, and no more can be known of it
+    }
     let spec = f.pod.facts();
     let init_done = init_done(f);
     let init = statuses(
@@ -99,6 +124,23 @@ pub fn status(f: &Facts<'_>) -> PodStatus {
     };
     addresses(f, &mut out);
     out
+}
+
+/// The status of a pod that was never taken in: nothing is known of its containers.
+///
+/// # Upstream
+/// `pkg/kubelet/kubelet.go` `rejectPod`
+fn rejection(f: &Facts<'_>, verdict: &Verdict) -> PodStatus {
+    PodStatus {
+        observed_generation: f.pod.metadata.generation,
+        phase: Some("Failed".to_owned()),
+        reason: Some(verdict.reason.clone()),
+        message: Some(verdict.message.clone()),
+        start_time: f.old.start_time.clone().or(Some(Time(whole_second(f.now)))),
+        qos_class: f.old.qos_class.clone().or_else(|| Some(qos(f.pod.facts()).name().to_owned())),
+        conditions: f.old.conditions.clone(),
+        ..PodStatus::default()
+    }
 }
 
 fn whole_second(t: Timestamp) -> Timestamp {

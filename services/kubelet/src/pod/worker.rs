@@ -36,6 +36,10 @@ pub struct Memory {
     pub restarts: Backoff,
     /// Pulls of images.
     pub pulls: Backoff,
+    /// Containers whose failure is to be seen until then.
+    pub shown: HashMap<String, std::time::Instant>,
+    /// Why the last pull of an image failed.
+    pub pull_errors: HashMap<String, String>,
     /// Probes.
     pub probes: Probes,
     /// Resizing.
@@ -100,6 +104,8 @@ impl Worker {
             waiting: Waiting::new(),
             restarts: Backoff::new(ten, restart),
             pulls: Backoff::new(ten, Duration::from_secs(300)),
+            shown: HashMap::new(),
+            pull_errors: HashMap::new(),
             probes: Probes::new(Arc::clone(&handle.wake)),
             resize: resize::State::default(),
             stopped: HashSet::new(),
@@ -152,7 +158,7 @@ impl Worker {
             let wanted = self.wanted.borrow_and_update().clone();
             self.refresh(&wanted.pod);
             self.memory.wake = None;
-            match self.step(&wanted).await {
+            match Box::pin(self.step(&wanted)).await {
                 Step::Done => return,
                 Step::Again => continue,
                 Step::Wait => {}
@@ -197,7 +203,7 @@ impl Worker {
             let kubelet = Arc::clone(&self.kubelet);
             if observed.sandboxes.is_empty() {
                 if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
-                    kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, &verdict.message);
+                    kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, verdict.cause());
                     self.verdict = Some(*verdict);
                     return Step::Again;
                 }

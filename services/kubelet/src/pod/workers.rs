@@ -192,7 +192,12 @@ pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
         return;
     }
     let (wanted, receiver) = watch::channel(Wanted { pod, gone, verdict: None });
-    let handle = Arc::new(Handle { wanted, wake: Arc::new(Notify::new()), view: Mutex::default(), over: watch::Sender::new(false) });
+    let handle = Arc::new(Handle {
+        wanted,
+        wake: Arc::new(Notify::new()),
+        view: Mutex::default(),
+        over: watch::Sender::new(false),
+    });
     all.insert(uid.clone(), Arc::clone(&handle));
     drop(all);
     let worker = Worker::new(Arc::clone(kubelet), handle, receiver);

@@ -6,9 +6,11 @@ use bytes::{Bytes, BytesMut};
 use cri::v1;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use k8s_openapi::api::core::v1::{Container, GRPCAction, HTTPGetAction, LifecycleHandler, Probe};
+use k8s_openapi::api::core::v1::{Container, GRPCAction, HTTPGetAction, LifecycleHandler, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::net::TcpStream;
+
+use crate::pod::facts::PodFacts;
 
 use super::{HttpTarget, Surroundings, http_get};
 
@@ -21,6 +23,14 @@ pub enum Outcome {
     Bad(String),
     /// There was no way to look.
     Unknown(String),
+}
+
+/// The text Go has for an error of the system: `connection refused`.
+fn go_error(e: &std::io::Error) -> String {
+    match e.raw_os_error() {
+        Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
+        None => e.to_string(),
+    }
 }
 
 /// A port by number, or by its name in the container.
@@ -71,7 +81,7 @@ pub async fn probe(
         let host = action.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| around.ip.clone());
         return match tokio::time::timeout(timeout, TcpStream::connect((host.as_str(), port))).await {
             Ok(Ok(_)) => Outcome::Good,
-            Ok(Err(e)) => Outcome::Bad(format!("dial tcp {host}:{port}: connect: {e}")),
+            Ok(Err(e)) => Outcome::Bad(format!("dial tcp {host}:{port}: connect: {}", go_error(&e))),
             Err(_) => Outcome::Bad(format!("dial tcp {host}:{port}: i/o timeout")),
         };
     }
@@ -175,10 +185,12 @@ async fn health(ip: &str, action: &GRPCAction) -> Outcome {
 pub async fn hook(
     runtime: &cri::Runtime,
     id: &str,
+    pod: &Pod,
     c: &Container,
     handler: &LifecycleHandler,
     ip: &str,
 ) -> Result<(), String> {
+    let whose = format!("for Container \"{}\" in Pod \"{}\" failed - error", c.name, pod.full_name());
     if let Some(action) = &handler.exec {
         let cmd = action.command.clone().unwrap_or_default();
         let shown = cmd.join(" ");
@@ -186,13 +198,14 @@ pub async fn hook(
         return match runtime.exec_sync(request).await {
             Ok(answer) if answer.exit_code == 0 => Ok(()),
             Ok(answer) => Err(format!(
-                "Exec lifecycle hook ([{shown}]) for Container \"{}\" failed - error: command '{shown}' exited with {}: {}, message: {:?}",
-                c.name,
+                "Exec lifecycle hook ([{shown}]) {whose}: command '{shown}' exited with {}: {}, message: {:?}",
                 answer.exit_code,
                 String::from_utf8_lossy(&answer.stderr),
-                String::from_utf8_lossy(&answer.stdout),
+                String::from_utf8_lossy(&[answer.stdout, answer.stderr.clone()].concat()),
             )),
-            Err(e) => Err(crate::chain(&e)),
+            Err(e) => {
+                Err(format!("Exec lifecycle hook ([{shown}]) {whose}: {}, message: \"\"", crate::chain(&e)))
+            }
         };
     }
     if let Some(action) = &handler.http_get {
@@ -204,8 +217,16 @@ pub async fn hook(
         };
         return match answer {
             Ok(answer) if (200..400).contains(&answer.code) => Ok(()),
-            Ok(answer) => Err(format!("HTTP lifecycle hook failed with statuscode: {}", answer.code)),
-            Err(e) => Err(crate::chain(&*e)),
+            Ok(answer) => Err(format!(
+                "HTTP lifecycle hook ({}) {whose}: HTTP probe failed with statuscode: {}",
+                action.path.as_deref().unwrap_or_default(),
+                answer.code
+            )),
+            Err(e) => Err(format!(
+                "HTTP lifecycle hook ({}) {whose}: {}",
+                action.path.as_deref().unwrap_or_default(),
+                crate::chain(&*e)
+            )),
         };
     }
     if let Some(action) = &handler.sleep {

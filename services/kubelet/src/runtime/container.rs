@@ -36,6 +36,8 @@ pub struct Parts<'a> {
     pub restarts: i32,
     /// For an ephemeral container: whose processes it sees.
     pub target: Option<String>,
+    /// Its user namespace, when it has one.
+    pub users: Option<v1::UserNamespace>,
     /// Groups that volumes bring along.
     pub extra_groups: Vec<i64>,
 }
@@ -64,6 +66,7 @@ pub fn config(parts: Parts<'_>) -> v1::ContainerConfig {
         settings.seccomp_default,
         &settings.root_dir,
         &parts.extra_groups,
+        parts.users.as_ref(),
     );
     v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata {

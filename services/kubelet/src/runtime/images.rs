@@ -59,6 +59,23 @@ fn policy<'a>(c: &'a Container, image: &str) -> &'a str {
     }
 }
 
+/// What a name is told that would be usable in lower case.
+fn upper_case(image: &str) -> String {
+    let host =
+        |h: &str| h.contains(['.', ':']) || h == "localhost" || h.chars().any(|c| c.is_ascii_uppercase());
+    let path = match image.split_once('/') {
+        Some((first, rest)) if host(first) => rest,
+        _ => image,
+    };
+    let end = path.find([':', '@']).unwrap_or(path.len());
+    let name = &path[..end];
+    if name.chars().any(|c| c.is_ascii_uppercase()) {
+        format!(": repository name ({name}) must be lowercase")
+    } else {
+        String::new()
+    }
+}
+
 /// The name must be usable in a reference: lower-case path components.
 fn valid_name(image: &str) -> bool {
     let name = image.split('@').next().unwrap_or(image);
@@ -93,15 +110,18 @@ impl Images {
         };
         let answer =
             self.runtime.image_status(v1::ImageStatusRequest { image: Some(spec), verbose: false }).await?;
-        Ok(answer
-            .image
-            .map(|i| Image { user: ImageUser { uid: i.uid.map(|u| u.value), name: i.username }, id: i.id }))
+        Ok(answer.image.map(|i| {
+            // an image that names no user runs as root
+            let uid = i.uid.map(|u| u.value).or(i.username.is_empty().then_some(0));
+            Image { user: ImageUser { uid, name: i.username }, id: i.id }
+        }))
     }
 
     /// Makes sure of a container's image, with the events upstream sends.
     ///
     /// # Errors
-    /// See [`Error`]; whether to try again, and when, is the caller's.
+    /// See [`Error`]; whether to try again, and when, is the caller's: `failed` says that it is too early, and what
+    /// went wrong last.
     pub async fn ensure(
         &self,
         pod: &Pod,
@@ -109,14 +129,15 @@ impl Images {
         handler: &str,
         secrets: &HashMap<String, Arc<Secret>>,
         events: &Events,
-        waiting: bool,
+        failed: Option<&str>,
     ) -> Result<Image, Error> {
         let asked = c.image.as_deref().unwrap_or_default();
         let image = with_tag(asked);
         let field = format!("spec.containers{{{}}}", c.name);
         if !valid_name(asked) {
             let message = format!(
-                "Failed to apply default image tag \"{asked}\": couldn't parse image name \"{asked}\": invalid reference format"
+                "Failed to apply default image tag \"{asked}\": couldn't parse image name \"{asked}\": invalid reference format{}",
+                upper_case(asked)
             );
             events.pod(pod, &field, Kind::Warning, "InspectFailed", &message);
             return Err(Error { reason: "InvalidImageName", message });
@@ -140,9 +161,10 @@ impl Images {
                 return Err(Error { reason: "ErrImageNeverPull", message });
             }
         }
-        if waiting {
-            let message = format!("Back-off pulling image \"{asked}\"");
-            events.pod(pod, &field, Kind::Normal, "BackOff", &message);
+        if let Some(last) = failed {
+            let text = format!("Back-off pulling image \"{asked}\"");
+            events.pod(pod, &field, Kind::Normal, "BackOff", &text);
+            let message = if last.is_empty() { text } else { format!("{text}: {last}") };
             return Err(Error { reason: "ImagePullBackOff", message });
         }
         self.pull(pod, &field, &image, asked, handler, secrets, events).await
@@ -195,7 +217,6 @@ impl Images {
             }
         }
         let cause = last.map(|e| crate::chain(&e)).unwrap_or_default();
-        let message = format!("failed to pull image \"{asked}\": {cause}");
         events.pod(
             pod,
             field,
@@ -203,8 +224,7 @@ impl Images {
             "Failed",
             &format!("Failed to pull image \"{asked}\": {cause}"),
         );
-        events.pod(pod, field, Kind::Warning, "Failed", "Error: ErrImagePull");
-        Err(Error { reason: "ErrImagePull", message })
+        Err(Error { reason: "ErrImagePull", message: cause })
     }
 }
 

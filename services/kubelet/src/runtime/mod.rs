@@ -11,3 +11,4 @@ pub mod logs;
 pub mod resources;
 pub mod sandbox;
 pub mod security;
+pub mod userns;

@@ -27,6 +27,7 @@ pub fn config(
     cgroup_parent: String,
     attempt: u32,
     now: Timestamp,
+    users: Option<&v1::UserNamespace>,
 ) -> v1::PodSandboxConfig {
     let (host, domain) = hosts::names(pod, &settings.cluster_domain);
     let fqdn = pod.facts().set_hostname_as_fqdn == Some(true) && !domain.is_empty();
@@ -46,7 +47,7 @@ pub fn config(
         annotations: labels::sandbox_annotations(pod, now),
         linux: Some(v1::LinuxPodSandboxConfig {
             cgroup_parent,
-            security_context: Some(security::sandbox(pod, &settings.root_dir, &[])),
+            security_context: Some(security::sandbox(pod, &settings.root_dir, &[], users)),
             sysctls: sysctls(pod),
             overhead: Some(overhead(pod)),
             resources: Some(total(pod)),

@@ -49,7 +49,11 @@ fn groups_policy(pod: &PodSecurityContext) -> i32 {
 }
 
 /// Which namespaces are the pod's, the node's, or another container's.
-pub fn namespaces(pod: &Pod, target: Option<String>) -> v1::NamespaceOption {
+pub fn namespaces(
+    pod: &Pod,
+    target: Option<String>,
+    users: Option<&v1::UserNamespace>,
+) -> v1::NamespaceOption {
     let spec = pod.facts();
     let mode = |node: Option<bool>| {
         if node == Some(true) { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod }
@@ -65,7 +69,7 @@ pub fn namespaces(pod: &Pod, target: Option<String>) -> v1::NamespaceOption {
         network: mode(spec.host_network) as i32,
         pid: pid as i32,
         target_id: target.unwrap_or_default(),
-        userns_options: None,
+        userns_options: users.cloned(),
     }
 }
 
@@ -94,7 +98,12 @@ fn selinux(own: Option<&k8s_openapi::api::core::v1::SELinuxOptions>) -> Option<v
 }
 
 /// A sandbox's security context.
-pub fn sandbox(pod: &Pod, root: &std::path::Path, extra_groups: &[i64]) -> v1::LinuxSandboxSecurityContext {
+pub fn sandbox(
+    pod: &Pod,
+    root: &std::path::Path,
+    extra_groups: &[i64],
+    users: Option<&v1::UserNamespace>,
+) -> v1::LinuxSandboxSecurityContext {
     use v1::security_profile::ProfileType;
     let own = of_pod(pod);
     let privileged = pod
@@ -110,7 +119,7 @@ pub fn sandbox(pod: &Pod, root: &std::path::Path, extra_groups: &[i64]) -> v1::L
         },
     };
     v1::LinuxSandboxSecurityContext {
-        namespace_options: Some(namespaces(pod, None)),
+        namespace_options: Some(namespaces(pod, None, users)),
         selinux_options: selinux(own.se_linux_options.as_ref()),
         run_as_user: own.run_as_user.and_then(int),
         run_as_group: own.run_as_user.and(own.run_as_group).and_then(int),
@@ -166,6 +175,7 @@ pub fn check_non_root(pod: &Pod, c: &Container, image: &ImageUser) -> Result<(),
 }
 
 /// A container's security context.
+#[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and there is one caller")]
 pub fn container(
     pod: &Pod,
     c: &Container,
@@ -174,6 +184,7 @@ pub fn container(
     seccomp_default: bool,
     root: &std::path::Path,
     extra_groups: &[i64],
+    users: Option<&v1::UserNamespace>,
 ) -> v1::LinuxContainerSecurityContext {
     let (pod_context, own) = (of_pod(pod), c.security_context.as_ref());
     let privileged = own.and_then(|s| s.privileged) == Some(true);
@@ -193,7 +204,7 @@ pub fn container(
     v1::LinuxContainerSecurityContext {
         capabilities,
         privileged,
-        namespace_options: Some(namespaces(pod, target)),
+        namespace_options: Some(namespaces(pod, target, users)),
         selinux_options: selinux(
             effective(own, |s| s.se_linux_options.clone(), pod_context.se_linux_options.clone()).as_ref(),
         ),

@@ -64,8 +64,10 @@ pub(super) async fn own(kubelet: &Kubelet) -> Answer {
         (cri::v1::ContainerState::ContainerExited, "exited"),
         (cri::v1::ContainerState::ContainerCreated, "created"),
     ] {
-        let count: usize =
-            handles.iter().map(|h| h.view().observed.containers.iter().filter(|c| c.state == state).count()).sum();
+        let count: usize = handles
+            .iter()
+            .map(|h| h.view().observed.containers.iter().filter(|c| c.state == state).count())
+            .sum();
         out.line(format_args!("kubelet_running_containers{{container_state=\"{name}\"}} {count}"));
     }
     let help = "[ALPHA] The number of pods the kubelet considers active";
@@ -137,7 +139,8 @@ async fn volumes(kubelet: &Kubelet, out: &mut Text) {
         return;
     }
     let pods = summary(kubelet, Disks::Recent).await.map(|s| s.pods).unwrap_or_default(); // told by the other metrics
-    let all: Vec<_> = pods.iter().flat_map(|p| &p.volumes).filter_map(|v| Some((v.pvc_ref.as_ref()?, v.fs))).collect();
+    let all: Vec<_> =
+        pods.iter().flat_map(|p| &p.volumes).filter_map(|v| Some((v.pvc_ref.as_ref()?, v.fs))).collect();
     type Pick = fn(&crate::stats::types::Fs) -> Option<u64>;
     let families: [(&str, &str, Pick); 6] = [
         ("capacity_bytes", "Capacity in bytes of the volume", |f| f.capacity_bytes),
@@ -149,7 +152,8 @@ async fn volumes(kubelet: &Kubelet, out: &mut Text) {
     ];
     for (name, help, pick) in families {
         let of = |(claim, fs): &(&crate::stats::types::PvcRef, crate::stats::types::Fs)| {
-            let labels = format!("namespace=\"{}\",persistentvolumeclaim=\"{}\"", claim.namespace, claim.name);
+            let labels =
+                format!("namespace=\"{}\",persistentvolumeclaim=\"{}\"", claim.namespace, claim.name);
             Some(Sample { labels, value: pick(fs)? as f64, at: None })
         };
         let name = format!("kubelet_volume_stats_{name}");
@@ -206,11 +210,17 @@ pub(super) async fn resource(kubelet: &Kubelet) -> Answer {
     let help = "[STABLE] Cumulative cpu time consumed by the container in core-seconds";
     out.samples("container_cpu_usage_seconds_total", "counter", help, containers(&all, |c| seconds(c.cpu)));
     let help = "[STABLE] Current working set of the container in bytes";
-    out.samples("container_memory_working_set_bytes", "gauge", help, containers(&all, |c| working_set(c.memory)));
+    out.samples(
+        "container_memory_working_set_bytes",
+        "gauge",
+        help,
+        containers(&all, |c| working_set(c.memory)),
+    );
     let help = "[STABLE] Start time of the container since unix epoch in seconds";
     let started = |c: &Container| c.start_time.map(|t| (t.as_second() as f64, None));
     out.samples("container_start_time_seconds", "gauge", help, containers(&all, started));
-    let help = "[ALPHA] Current amount of the container swap usage in bytes. Reported only on non-windows systems";
+    let help =
+        "[ALPHA] Current amount of the container swap usage in bytes. Reported only on non-windows systems";
     out.samples("container_swap_usage_bytes", "gauge", help, containers(&all, |c| swapped(c.swap)));
     let node = |value: Option<(f64, Option<Timestamp>)>| {
         value.into_iter().map(|(value, at)| Sample { labels: String::new(), value, at })
@@ -237,28 +247,71 @@ pub(super) async fn cadvisor(kubelet: &Kubelet) -> Answer {
         Ok(all) => all,
         Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e)),
     };
-    let cpu = containers(&all, |c| seconds(c.cpu)).map(|s| Sample { labels: format!("cpu=\"total\",{}", s.labels), ..s });
-    out.samples("container_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed in seconds.", cpu);
+    let cpu = containers(&all, |c| seconds(c.cpu))
+        .map(|s| Sample { labels: format!("cpu=\"total\",{}", s.labels), ..s });
+    out.samples(
+        "container_cpu_usage_seconds_total",
+        "counter",
+        "Cumulative cpu time consumed in seconds.",
+        cpu,
+    );
     let memory = |pick: fn(&crate::stats::types::Memory) -> Option<u64>| {
         move |c: &Container| c.memory.as_ref().and_then(|m| Some((pick(m)? as f64, Some(m.time))))
     };
     let help = "Current working set in bytes.";
-    out.samples("container_memory_working_set_bytes", "gauge", help, containers(&all, memory(|m| m.working_set_bytes)));
+    out.samples(
+        "container_memory_working_set_bytes",
+        "gauge",
+        help,
+        containers(&all, memory(|m| m.working_set_bytes)),
+    );
     let help = "Current memory usage in bytes, including all memory regardless of when it was accessed";
     out.samples("container_memory_usage_bytes", "gauge", help, containers(&all, memory(|m| m.usage_bytes)));
-    out.samples("container_memory_rss", "gauge", "Size of RSS in bytes.", containers(&all, memory(|m| m.rss_bytes)));
+    out.samples(
+        "container_memory_rss",
+        "gauge",
+        "Size of RSS in bytes.",
+        containers(&all, memory(|m| m.rss_bytes)),
+    );
     let help = "Number of bytes that are consumed by the container on this filesystem.";
     let layer = |c: &Container| c.rootfs.and_then(|f| Some((f.used_bytes? as f64, Some(f.time))));
     out.samples("container_fs_usage_bytes", "gauge", help, containers(&all, layer));
     let help = "Start time of the container since unix epoch in seconds.";
     let started = |c: &Container| c.start_time.map(|t| (t.as_second() as f64, None));
     out.samples("container_start_time_seconds", "gauge", help, containers(&all, started));
+    networks(&all, &mut out);
+    out.one("machine_cpu_cores", "gauge", "Number of logical CPU cores.", kubelet.machine.cpus);
+    out.one(
+        "machine_memory_bytes",
+        "gauge",
+        "Amount of memory installed on the machine.",
+        kubelet.machine.memory,
+    );
+    out.one(
+        "machine_swap_bytes",
+        "gauge",
+        "Amount of swap memory available on the machine.",
+        kubelet.machine.swap,
+    );
+    text(StatusCode::OK, out.0)
+}
+
+/// What pods sent and received.
+fn networks(all: &Summary, out: &mut Text) {
     type Pick = fn(&crate::stats::types::Interface) -> Option<u64>;
     let networks: [(&str, &str, Pick); 4] = [
         ("container_network_receive_bytes_total", "Cumulative count of bytes received", |i| i.rx_bytes),
-        ("container_network_receive_errors_total", "Cumulative count of errors encountered while receiving", |i| i.rx_errors),
+        (
+            "container_network_receive_errors_total",
+            "Cumulative count of errors encountered while receiving",
+            |i| i.rx_errors,
+        ),
         ("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", |i| i.tx_bytes),
-        ("container_network_transmit_errors_total", "Cumulative count of errors encountered while transmitting", |i| i.tx_errors),
+        (
+            "container_network_transmit_errors_total",
+            "Cumulative count of errors encountered while transmitting",
+            |i| i.tx_errors,
+        ),
     ];
     for (name, help, pick) in networks {
         let of = |p: &Pod| {
@@ -266,10 +319,6 @@ pub(super) async fn cadvisor(kubelet: &Kubelet) -> Answer {
             let value = pick(network.default.as_ref()?)? as f64;
             Some((value, Some(network.time)))
         };
-        out.samples(name, "counter", help, pods(&all, of));
+        out.samples(name, "counter", help, pods(all, of));
     }
-    out.one("machine_cpu_cores", "gauge", "Number of logical CPU cores.", kubelet.machine.cpus);
-    out.one("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", kubelet.machine.memory);
-    out.one("machine_swap_bytes", "gauge", "Amount of swap memory available on the machine.", kubelet.machine.swap);
-    text(StatusCode::OK, out.0)
 }

@@ -296,7 +296,9 @@ async fn pod(
 /// The log and what rotation has made of it.
 fn log_size(log: &Path) -> Taken {
     use std::os::unix::fs::MetadataExt;
-    let Some(entries) = log.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else { return Taken::default() };
+    let Some(entries) = log.parent().and_then(|dir| std::fs::read_dir(dir).ok()) else {
+        return Taken::default();
+    };
     let mut taken = Taken::default();
     for meta in entries.filter_map(|e| e.ok()?.metadata().ok()) {
         taken += Taken { bytes: meta.blocks() * 512, inodes: 1 };
@@ -309,11 +311,12 @@ async fn volumes(kubelet: &Kubelet, pod: &ApiPod, disks: Disks) -> Vec<Volume> {
     for volume in pod.facts().volumes.iter().flatten() {
         let Some(path) = crate::volumes::path_of(&kubelet.settings, pod, volume) else { continue };
         let Some(whole) = file_system(&path) else { continue };
-        let claim = volume.persistent_volume_claim.as_ref().map(|c| PvcRef {
-            name: c.claim_name.clone(),
-            namespace: pod.namespace().to_owned(),
-        });
-        let ephemeral = claim.is_none() && volume.empty_dir.as_ref().is_none_or(|e| e.medium.as_deref() != Some("Memory"));
+        let claim = volume
+            .persistent_volume_claim
+            .as_ref()
+            .map(|c| PvcRef { name: c.claim_name.clone(), namespace: pod.namespace().to_owned() });
+        let ephemeral = claim.is_none()
+            && volume.empty_dir.as_ref().is_none_or(|e| e.medium.as_deref() != Some("Memory"));
         // a claim's file system is its own; a directory on the node's disk is counted
         let fs = if claim.is_some() {
             whole

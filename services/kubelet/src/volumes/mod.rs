@@ -94,7 +94,16 @@ pub fn fs_group(pod: &Pod) -> Option<u32> {
 /// See [`Error`]; the first volume that cannot be had.
 pub async fn ensure(kubelet: &Kubelet, pod: &Pod, materials: &Materials) -> Result<Places, Error> {
     let mut places = Places::new();
-    for volume in pod.facts().volumes.iter().flatten() {
+    let containers = pod.containers();
+    let used: std::collections::HashSet<&str> = containers
+        .iter()
+        .flat_map(|(_, c)| {
+            let mounts = c.volume_mounts.iter().flatten().map(|m| m.name.as_str());
+            mounts.chain(c.volume_devices.iter().flatten().map(|d| d.name.as_str()))
+        })
+        .collect();
+    // a volume no container has need not be there
+    for volume in pod.facts().volumes.iter().flatten().filter(|v| used.contains(v.name.as_str())) {
         let place = one(kubelet, pod, volume, materials).await?;
         places.insert(volume.name.clone(), place);
     }
@@ -122,7 +131,7 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
             ..Container::default()
         };
         let image =
-            kubelet.images.ensure(pod, &stand_in, "", &materials.secrets, &kubelet.events, false).await?;
+            kubelet.images.ensure(pod, &stand_in, "", &materials.secrets, &kubelet.events, None).await?;
         let spec = cri::v1::ImageSpec {
             image: image.id,
             user_specified_image: source.reference.clone().unwrap_or_default(),
@@ -151,7 +160,10 @@ async fn written(
 ) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
     let Some((plugin, memory)) = written_by(volume) else {
-        return Err(set_up(volume, "no volume plugin matched: this kind of volume is not supported by this node"));
+        return Err(set_up(
+            volume,
+            "no volume plugin matched: this kind of volume is not supported by this node",
+        ));
     };
     let mut tokens = BTreeMap::new();
     for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {

@@ -30,6 +30,8 @@ pub struct Facts<'a> {
     pub env: &'a [(String, String)],
     /// The pod's hosts file, when it gets one.
     pub hosts: Option<&'a Path>,
+    /// Its user namespace: mounts are seen through it.
+    pub users: Option<&'a v1::UserNamespace>,
 }
 
 /// The mounts, in order; what a part of a volume needs on the node is made.
@@ -51,6 +53,11 @@ pub fn mounts(f: &Facts<'_>) -> Result<Vec<v1::Mount>, String> {
     }
     if let Some(path) = f.container.termination_message_path.as_ref().filter(|p| !p.is_empty()) {
         out.push(last_words(f, path).map_err(|e| format!("making the termination message file: {e}"))?);
+    }
+    if let Some(users) = f.users {
+        for mount in &mut out {
+            (mount.uid_mappings, mount.gid_mappings) = (users.uids.clone(), users.gids.clone());
+        }
     }
     Ok(out)
 }

@@ -45,7 +45,11 @@ const HELD: &[&str] = &[
 impl Runtime {
     /// A runtime at a socket path.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { connection: Arc::new(Connection::new(socket.into())), gate: Arc::new(Gate::new()), counts: Arc::default() }
+        Self {
+            connection: Arc::new(Connection::new(socket.into())),
+            gate: Arc::new(Gate::new()),
+            counts: Arc::default(),
+        }
     }
 
     /// Calls so far by name.

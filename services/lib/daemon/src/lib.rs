@@ -12,12 +12,14 @@ mod args;
 mod bus;
 mod context;
 mod health;
+mod host;
 mod logging;
 mod metrics;
 mod run;
 
 pub use context::{Context, State};
 pub use health::{Check, Health, serve_health};
+pub use host::host_name;
 pub use logging::LogLevel;
 pub use metrics::Metrics;
 pub use run::{About, run};

@@ -81,9 +81,10 @@ impl Writer {
     fn gather(&self) -> Option<Vec<Job>> {
         let mut jobs = Vec::new();
         if self.full || !self.must_tend() {
-            let idle = if self.full { FULL_WAIT } else { IDLE_WAIT };
             let expiry = self.shared.state().next_expiry();
-            let wait = expiry.map_or(idle, |at| at.saturating_sub(self.shared.now()).min(idle));
+            let wait = expiry.map_or(IDLE_WAIT, |at| at.saturating_sub(self.shared.now()));
+            // while there is no room, leases that should end are tried as seldom as housekeeping
+            let wait = if self.full { FULL_WAIT } else { wait };
             match self.queue.recv_timeout(wait) {
                 Ok(job) => jobs.push(job),
                 Err(RecvTimeoutError::Timeout) => {}

@@ -1,7 +1,7 @@
 //! What pods of one template share: everything plugins look at, kept once however many pods there are.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
@@ -12,11 +12,11 @@ use super::{Demand, Taint};
 
 /// The shared part of pods. Two pods with equal parts have the same `Arc`, and so the same `id`.
 #[derive(Debug, Default)]
-pub struct Class {
+pub(crate) struct Class {
     /// Unique in this process, never used again.
-    pub id: u64,
+    pub(crate) id: u64,
     /// The parts.
-    pub parts: Parts,
+    pub(crate) parts: Parts,
 }
 
 impl std::ops::Deref for Class {
@@ -29,76 +29,76 @@ impl std::ops::Deref for Class {
 
 /// See [`Class`].
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// The labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// The controller that made the pod.
-    pub owner: Option<OwnerRef>,
+    pub(crate) owner: Option<OwnerRef>,
     /// `spec.nodeName` of a pod that is not placed by a scheduler never matters here; this is `spec.nodeSelector`.
-    pub node_selector: Labels,
+    pub(crate) node_selector: Labels,
     /// Required node affinity.
-    pub node_affinity: Option<NodeSelector>,
+    pub(crate) node_affinity: Option<NodeSelector>,
     /// Preferred node affinity.
-    pub node_preferences: Vec<WeightedNodeTerm>,
+    pub(crate) node_preferences: Vec<WeightedNodeTerm>,
     /// Required pod affinity.
-    pub affinity: Vec<AffinityTerm>,
+    pub(crate) affinity: Vec<AffinityTerm>,
     /// Required pod anti-affinity.
-    pub anti_affinity: Vec<AffinityTerm>,
+    pub(crate) anti_affinity: Vec<AffinityTerm>,
     /// Preferred pod affinity.
-    pub preferred_affinity: Vec<WeightedTerm>,
+    pub(crate) preferred_affinity: Vec<WeightedTerm>,
     /// Preferred pod anti-affinity.
-    pub preferred_anti_affinity: Vec<WeightedTerm>,
+    pub(crate) preferred_anti_affinity: Vec<WeightedTerm>,
     /// Tolerations.
-    pub tolerations: Vec<Toleration>,
+    pub(crate) tolerations: Vec<Toleration>,
     /// Topology spread constraints.
-    pub spread: Vec<SpreadConstraint>,
+    pub(crate) spread: Vec<SpreadConstraint>,
     /// What it asks for.
-    pub demand: Demand,
+    pub(crate) demand: Demand,
     /// Host ports.
-    pub ports: Vec<Port>,
+    pub(crate) ports: Vec<Port>,
     /// Hashes of its images: init containers, containers, image volumes.
-    pub images: Vec<u64>,
+    pub(crate) images: Vec<u64>,
     /// Containers and init containers.
-    pub containers: usize,
+    pub(crate) containers: usize,
     /// Whether it claims devices.
-    pub claims_devices: bool,
+    pub(crate) claims_devices: bool,
 }
 
 /// Who made a pod.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
-pub struct OwnerRef {
+pub(crate) struct OwnerRef {
     /// `apps/v1`.
-    pub api_version: String,
+    pub(crate) api_version: String,
     /// `ReplicaSet`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// Pods a pod wants, or does not want, near.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct AffinityTerm {
+pub(crate) struct AffinityTerm {
     /// Which pods; `None` matches none.
-    pub label_selector: Option<Selector>,
+    pub(crate) label_selector: Option<Selector>,
     /// In these namespaces.
-    pub namespaces: Vec<String>,
+    pub(crate) namespaces: Vec<String>,
     /// And in those with such labels; empty for all.
-    pub namespace_selector: Option<Selector>,
+    pub(crate) namespace_selector: Option<Selector>,
     /// What near means.
-    pub topology_key: String,
+    pub(crate) topology_key: String,
 }
 
 /// The same, with what it is worth.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct WeightedTerm {
+pub(crate) struct WeightedTerm {
     /// 1 to 100.
-    pub weight: i64,
+    pub(crate) weight: i64,
     /// Which pods.
-    pub pod_affinity_term: AffinityTerm,
+    pub(crate) pod_affinity_term: AffinityTerm,
 }
 
 impl AffinityTerm {
@@ -107,7 +107,7 @@ impl AffinityTerm {
     ///
     /// # Upstream
     /// `k8s.io/kube-scheduler/framework/types.go` `AffinityTerm.Matches`
-    pub fn matches(&self, owner: &str, other: &Parts, namespace_labels: Option<&Labels>) -> bool {
+    pub(crate) fn matches(&self, owner: &str, other: &Parts, namespace_labels: Option<&Labels>) -> bool {
         let by_labels =
             || self.namespace_selector.as_ref().is_some_and(|s| s.matches(namespace_labels.unwrap_or(&NONE)));
         let by_name = if self.namespaces.is_empty() && self.namespace_selector.is_none() {
@@ -124,15 +124,15 @@ static NONE: Labels = Labels::new();
 /// Which taints a pod bears.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
-pub struct Toleration {
+pub(crate) struct Toleration {
     /// The taint's key; empty for all.
-    pub key: String,
+    pub(crate) key: String,
     /// `Equal` (also empty) or `Exists`.
-    pub operator: String,
+    pub(crate) operator: String,
     /// The taint's value.
-    pub value: String,
+    pub(crate) value: String,
     /// The taint's effect; empty for all.
-    pub effect: String,
+    pub(crate) effect: String,
 }
 
 impl Toleration {
@@ -140,7 +140,7 @@ impl Toleration {
     ///
     /// # Upstream
     /// `k8s.io/api/core/v1/toleration.go` `ToleratesTaint` (comparison operators are alpha and off)
-    pub fn tolerates(&self, taint: &Taint) -> bool {
+    pub(crate) fn tolerates(&self, taint: &Taint) -> bool {
         (self.effect.is_empty() || self.effect == taint.effect)
             && (self.key.is_empty() || self.key == taint.key)
             && match self.operator.as_str() {
@@ -154,23 +154,23 @@ impl Toleration {
 /// How pods shall be spread.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SpreadConstraint {
+pub(crate) struct SpreadConstraint {
     /// The most difference between domains.
-    pub max_skew: i64,
+    pub(crate) max_skew: i64,
     /// What a domain is.
-    pub topology_key: String,
+    pub(crate) topology_key: String,
     /// `DoNotSchedule` or `ScheduleAnyway`.
-    pub when_unsatisfiable: String,
+    pub(crate) when_unsatisfiable: String,
     /// Which pods are counted; `None` matches none.
-    pub label_selector: Option<Selector>,
+    pub(crate) label_selector: Option<Selector>,
     /// Domains there must be.
-    pub min_domains: Option<i64>,
+    pub(crate) min_domains: Option<i64>,
     /// `Honor` (default) or `Ignore`.
-    pub node_affinity_policy: Option<String>,
+    pub(crate) node_affinity_policy: Option<String>,
     /// `Honor` or `Ignore` (default).
-    pub node_taints_policy: Option<String>,
+    pub(crate) node_taints_policy: Option<String>,
     /// Labels whose values of the incoming pod are added to the selector.
-    pub match_label_keys: Vec<String>,
+    pub(crate) match_label_keys: Vec<String>,
 }
 
 impl Default for SpreadConstraint {
@@ -190,13 +190,13 @@ impl Default for SpreadConstraint {
 
 /// A host port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Port {
+pub(crate) struct Port {
     /// The address; `0.0.0.0` for all.
-    pub ip: String,
+    pub(crate) ip: String,
     /// `TCP`, `UDP`, `SCTP`.
-    pub protocol: String,
+    pub(crate) protocol: String,
     /// The port.
-    pub port: i32,
+    pub(crate) port: i32,
 }
 
 impl Port {
@@ -204,7 +204,7 @@ impl Port {
     ///
     /// # Upstream
     /// `k8s.io/kube-scheduler/framework/types.go` `HostPortInfo.CheckConflict`
-    pub fn conflicts(&self, other: &Self) -> bool {
+    pub(crate) fn conflicts(&self, other: &Self) -> bool {
         const ANY: &str = "0.0.0.0";
         self.port == other.port
             && self.protocol == other.protocol
@@ -239,11 +239,10 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 impl Class {
     /// The one class with these parts.
-    pub fn shared(parts: Parts) -> Arc<Self> {
-        let mut hasher = BuildHasherDefault::<DefaultHasher>::default().build_hasher();
-        parts.hash(&mut hasher);
+    pub(crate) fn shared(parts: Parts) -> Arc<Self> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&parts);
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = pool.entry(hasher.finish()).or_default();
+        let known = pool.entry(hash).or_default();
         known.retain(|class| class.strong_count() > 0);
         if let Some(class) = known.iter().filter_map(Weak::upgrade).find(|class| class.parts == parts) {
             return class;
@@ -258,15 +257,7 @@ impl Class {
     }
 
     /// Whether the pod bears a taint.
-    pub fn tolerates(&self, taint: &Taint) -> bool {
+    pub(crate) fn tolerates(&self, taint: &Taint) -> bool {
         self.tolerations.iter().any(|t| t.tolerates(taint))
-    }
-
-    /// Whether the pod has any affinity or anti-affinity to pods.
-    pub fn has_pod_affinity(&self) -> bool {
-        !(self.affinity.is_empty()
-            && self.anti_affinity.is_empty()
-            && self.preferred_affinity.is_empty()
-            && self.preferred_anti_affinity.is_empty())
     }
 }

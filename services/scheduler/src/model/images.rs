@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 ///
 /// # Upstream
 /// `pkg/scheduler/framework/plugins/imagelocality/image_locality.go` `normalizedImageName`
-pub fn image_hash(name: &str) -> u64 {
+pub(crate) fn image_hash(name: &str) -> u64 {
     if name.rfind(':') <= name.rfind('/') {
         return image_hash(&format!("{name}:latest"));
     }

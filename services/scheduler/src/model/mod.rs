@@ -9,13 +9,11 @@ mod resources;
 mod selector;
 mod storage;
 
-pub use class::{AffinityTerm, Class, OwnerRef, Port, SpreadConstraint, Toleration, WeightedTerm};
-pub use images::image_hash;
-pub use node::{Node, Taint};
-pub use owners::{Budget, Namespace, Selecting, Service};
-pub use pod::{Condition, Disk, Pod, VolumeUse};
-pub use resources::{Demand, Resources};
-pub use selector::{Labels, NodeSelector, NodeSelectorTerm, NodeTerm, Requirement, Selector, WeightedNodeTerm};
-pub use storage::{
-    Attachment, Capacity, Claim, ClaimRef, CsiNode, Driver, StorageClass, TopologyTerm, Volume,
-};
+pub(crate) use class::{AffinityTerm, Class, SpreadConstraint};
+pub(crate) use images::image_hash;
+pub(crate) use node::{Node, Taint};
+pub(crate) use owners::{Budget, Namespace, Selecting, Service};
+pub(crate) use pod::{Pod, VolumeUse};
+pub(crate) use resources::Demand;
+pub(crate) use selector::{Labels, NodeSelector, Requirement, Selector, WeightedNodeTerm};
+pub(crate) use storage::{Attachment, Capacity, Claim, CsiNode, Driver, StorageClass, Volume};

@@ -4,44 +4,44 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::image_hash;
 use super::resources::{List, Resources};
 use super::selector::{Labels, NodeTerm};
-use super::image_hash;
 
 /// What is kept of a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Node {
+pub(crate) struct Node {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// The taints.
-    pub taints: Vec<Taint>,
+    pub(crate) taints: Vec<Taint>,
     /// Whether it is cordoned.
-    pub unschedulable: bool,
+    pub(crate) unschedulable: bool,
     /// What pods may ask for.
-    pub allocatable: Resources,
+    pub(crate) allocatable: Resources,
     /// How many pods it takes.
-    pub pods: i64,
+    pub(crate) pods: i64,
     /// Sizes of the images it has, by every name they have (hashed).
-    pub images: Vec<(u64, i64)>,
+    pub(crate) images: Vec<(u64, i64)>,
 }
 
 /// A taint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
-pub struct Taint {
+pub(crate) struct Taint {
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// The value.
-    pub value: String,
+    pub(crate) value: String,
     /// `NoSchedule`, `PreferNoSchedule`, `NoExecute`.
-    pub effect: String,
+    pub(crate) effect: String,
 }
 
 impl Taint {
     /// Whether it keeps pods off.
-    pub fn is_hard(&self) -> bool {
+    pub(crate) fn is_hard(&self) -> bool {
         matches!(self.effect.as_str(), "NoSchedule" | "NoExecute")
     }
 }
@@ -89,7 +89,7 @@ impl Node {
     ///
     /// # Errors
     /// It is no node.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Object { metadata, spec, status } = serde_json::from_slice(bytes)?;
         let mut images = BTreeMap::new();
         for image in &status.images {
@@ -110,17 +110,17 @@ impl Node {
     }
 
     /// The node as node selectors see it.
-    pub fn term(&self) -> NodeTerm<'_> {
+    pub(crate) fn term(&self) -> NodeTerm<'_> {
         NodeTerm { name: &self.name, labels: &self.labels }
     }
 
     /// The size of an image it has.
-    pub fn image_size(&self, hash: u64) -> Option<i64> {
+    pub(crate) fn image_size(&self, hash: u64) -> Option<i64> {
         self.images.binary_search_by_key(&hash, |(h, _)| *h).ok().map(|i| self.images[i].1)
     }
 
     /// Region and zone: nodes are looked at zone by zone in turn.
-    pub fn zone(&self) -> (&str, &str) {
+    pub(crate) fn zone(&self) -> (&str, &str) {
         let label = |names: [&str; 2]| {
             names.iter().find_map(|name| self.labels.get(*name)).map(String::as_str).unwrap_or_default()
         };

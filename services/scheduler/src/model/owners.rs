@@ -9,34 +9,34 @@ use super::selector::{Labels, Selector};
 
 /// A namespace's labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// The labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
 }
 
 /// A Service's selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
+pub(crate) struct Service {
     /// `None` for one whose endpoints are made by hand.
-    pub selector: Option<Labels>,
+    pub(crate) selector: Option<Labels>,
 }
 
 /// The selector of a ReplicationController, ReplicaSet or StatefulSet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Selecting {
+pub(crate) struct Selecting {
     /// Which pods are its.
-    pub selector: Selector,
+    pub(crate) selector: Selector,
 }
 
 /// A disruption budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Which pods it is about; `None` for none.
-    pub selector: Option<Selector>,
+    pub(crate) selector: Option<Selector>,
     /// Pods that may go.
-    pub allowed: i64,
+    pub(crate) allowed: i64,
     /// Pods that go already.
-    pub going: BTreeSet<String>,
+    pub(crate) going: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +78,7 @@ impl Namespace {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: Labelled = serde_json::from_slice(bytes)?;
         Ok(Self { labels: object.metadata.labels })
     }
@@ -89,7 +89,7 @@ impl Service {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: With<Plain> = serde_json::from_slice(bytes)?;
         Ok(Self { selector: object.spec.selector })
     }
@@ -100,7 +100,7 @@ impl Selecting {
     ///
     /// # Errors
     /// It is none.
-    pub fn project_plain(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project_plain(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: With<Plain> = serde_json::from_slice(bytes)?;
         Ok(Self { selector: Selector::of_labels(object.spec.selector.unwrap_or_default()) })
     }
@@ -109,7 +109,7 @@ impl Selecting {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: With<Full> = serde_json::from_slice(bytes)?;
         Ok(Self { selector: object.spec.selector.unwrap_or_default() })
     }
@@ -120,7 +120,7 @@ impl Budget {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: With<Full, BudgetStatus> = serde_json::from_slice(bytes)?;
         let status = object.status.unwrap_or_default();
         Ok(Self {

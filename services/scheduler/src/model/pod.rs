@@ -12,77 +12,77 @@ use super::{image_hash, resources};
 
 /// What is kept of a pod.
 #[derive(Debug, Clone, Default)]
-pub struct Pod {
+pub(crate) struct Pod {
     /// The namespace is the class's.
-    pub name: String,
+    pub(crate) name: String,
     /// The uid.
-    pub uid: Arc<str>,
+    pub(crate) uid: Arc<str>,
     /// The revision this was read at.
-    pub revision: String,
+    pub(crate) revision: String,
     /// `metadata.generation`.
-    pub generation: i64,
+    pub(crate) generation: i64,
     /// What it shares with its like.
-    pub class: Arc<Class>,
+    pub(crate) class: Arc<Class>,
     /// Where it runs; empty when nowhere yet.
-    pub node: String,
+    pub(crate) node: String,
     /// Where room is being made for it.
-    pub nominated: String,
+    pub(crate) nominated: String,
     /// Who places it.
-    pub scheduler: String,
+    pub(crate) scheduler: String,
     /// The priority.
-    pub priority: i32,
+    pub(crate) priority: i32,
     /// Whether it may displace others.
-    pub preempts: bool,
+    pub(crate) preempts: bool,
     /// Whether it is going.
-    pub deleting: bool,
+    pub(crate) deleting: bool,
     /// When it was started, or asked for.
-    pub started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
     /// The one node it is made for, if its affinity names it: a DaemonSet's pods then share a class.
-    pub only: Option<String>,
+    pub(crate) only: Option<String>,
     /// What it waits for before it may be placed.
-    pub gates: Vec<String>,
+    pub(crate) gates: Vec<String>,
     /// Claims it uses.
-    pub volumes: Vec<VolumeUse>,
+    pub(crate) volumes: Vec<VolumeUse>,
     /// Disks that cannot be shared.
-    pub disks: Vec<Disk>,
+    pub(crate) disks: Vec<Disk>,
     /// Its `PodScheduled` condition.
-    pub scheduled: Option<Condition>,
+    pub(crate) scheduled: Option<Condition>,
     /// Whether it goes because a scheduler wants its room.
-    pub preempted: bool,
+    pub(crate) preempted: bool,
 }
 
 /// A claim a pod uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VolumeUse {
+pub(crate) struct VolumeUse {
     /// The claim's name.
-    pub claim: String,
+    pub(crate) claim: String,
     /// Whether the claim is made for this pod.
-    pub ephemeral: bool,
+    pub(crate) ephemeral: bool,
 }
 
 /// A condition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Condition {
+pub(crate) struct Condition {
     #[serde(rename = "type")]
     kind: String,
     /// `True`, `False`.
-    pub status: String,
+    pub(crate) status: String,
     /// A word.
-    pub reason: String,
+    pub(crate) reason: String,
     /// A sentence.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// A disk named in a pod, which two pods of a node cannot (always) both have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// What the two must have in common.
-    pub id: (&'static str, String),
+    pub(crate) id: (&'static str, String),
     /// Of several names one in common is enough; none for disks with one name.
-    pub monitors: Vec<String>,
+    pub(crate) monitors: Vec<String>,
     /// Two readers may share it.
-    pub shareable: bool,
+    pub(crate) shareable: bool,
 }
 
 #[derive(Deserialize)]
@@ -227,7 +227,7 @@ impl Pod {
     ///
     /// # Errors
     /// It is no pod.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Object { metadata, mut spec, mut status } = serde_json::from_slice(bytes)?;
         status.container_statuses.append(&mut status.init_container_statuses);
         let condition = |kind: &str| status.conditions.iter().find(|c| c.kind == kind);
@@ -262,17 +262,22 @@ impl Pod {
             scheduled,
             preempted,
             name: metadata.name,
-            class: Class::shared(spec.parts(metadata.namespace, metadata.labels, &metadata.owner_references, demand)),
+            class: Class::shared(spec.parts(
+                metadata.namespace,
+                metadata.labels,
+                &metadata.owner_references,
+                demand,
+            )),
         })
     }
 
     /// The namespace.
-    pub fn namespace(&self) -> &str {
+    pub(crate) fn namespace(&self) -> &str {
         &self.class.namespace
     }
 
     /// Namespace and name.
-    pub fn key(&self) -> client::Key {
+    pub(crate) fn key(&self) -> client::Key {
         client::Key::new(self.class.namespace.clone(), self.name.clone())
     }
 }
@@ -313,7 +318,12 @@ impl Spec {
             }),
             images,
             containers: self.init_containers.len() + self.containers.len(),
-            ports: self.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().filter_map(|p| p.port())).collect(),
+            ports: self
+                .containers
+                .iter()
+                .chain(sidecars)
+                .flat_map(|c| c.ports.iter().filter_map(|p| p.port()))
+                .collect(),
             namespace,
             labels,
             demand,
@@ -338,9 +348,7 @@ impl VolumeSpec {
         if let Some(source) = &self.persistent_volume_claim {
             return Some(VolumeUse { claim: source.claim_name.clone(), ephemeral: false });
         }
-        self.ephemeral
-            .is_some()
-            .then(|| VolumeUse { claim: format!("{pod}-{}", self.name), ephemeral: true })
+        self.ephemeral.is_some().then(|| VolumeUse { claim: format!("{pod}-{}", self.name), ephemeral: true })
     }
 
     /// # Upstream
@@ -368,7 +376,7 @@ impl VolumeSpec {
 
 impl Disk {
     /// Whether both cannot be on one node.
-    pub fn conflicts(&self, other: &Self) -> bool {
+    pub(crate) fn conflicts(&self, other: &Self) -> bool {
         let met = self.monitors.is_empty() || self.monitors.iter().any(|m| other.monitors.contains(m));
         self.id == other.id && met && !(self.shareable && other.shareable)
     }
@@ -389,7 +397,8 @@ mod tests {
     fn demands() {
         const CPU: fn(&str) -> String = |cpu| format!(r#""resources":{{"requests":{{"cpu":"{cpu}"}}}}"#);
         let container = |cpu: &str| format!(r#"{{"name":"c","image":"i",{}}}"#, CPU(cpu));
-        let sidecar = |cpu: &str| format!(r#"{{"name":"s","image":"i","restartPolicy":"Always",{}}}"#, CPU(cpu));
+        let sidecar =
+            |cpu: &str| format!(r#"{{"name":"s","image":"i","restartPolicy":"Always",{}}}"#, CPU(cpu));
         for (spec, expected) in [
             (r#"{"containers":[{"name":"c","image":"i"}]}"#.to_owned(), (0, 0, 100, 100)),
             (format!(r#"{{"containers":[{0},{0}]}}"#, container("250m")), (500, 0, 500, 500)),

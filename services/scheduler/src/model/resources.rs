@@ -12,30 +12,30 @@ const DEFAULT_MEMORY: i64 = 200 * 1024 * 1024;
 
 /// Amounts: milli-CPU, bytes, and whatever else is counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Resources {
+pub(crate) struct Resources {
     /// Milli-CPU.
-    pub cpu: i64,
+    pub(crate) cpu: i64,
     /// Bytes of memory.
-    pub memory: i64,
+    pub(crate) memory: i64,
     /// Bytes of local storage.
-    pub ephemeral: i64,
+    pub(crate) ephemeral: i64,
     /// Extended resources, huge pages and the like, by name.
-    pub scalars: BTreeMap<String, i64>,
+    pub(crate) scalars: BTreeMap<String, i64>,
 }
 
 /// What a pod asks for, in the three ways it is looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Demand {
+pub(crate) struct Demand {
     /// What must fit.
-    pub requests: Resources,
+    pub(crate) requests: Resources,
     /// CPU (milli) with a default for containers that ask for none: what existing pods count for in scores.
-    pub nonzero_cpu: i64,
+    pub(crate) nonzero_cpu: i64,
     /// Memory likewise.
-    pub nonzero_memory: i64,
+    pub(crate) nonzero_memory: i64,
     /// The same for the pod being placed, without pod-level requests.
-    pub score_cpu: i64,
+    pub(crate) score_cpu: i64,
     /// Memory likewise.
-    pub score_memory: i64,
+    pub(crate) score_memory: i64,
 }
 
 /// A resource list as on the wire.
@@ -71,7 +71,7 @@ impl Resources {
     ///
     /// # Upstream
     /// `pkg/scheduler/framework/types.go` `Resource.Add`
-    pub fn of<'a>(list: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+    pub(crate) fn of<'a>(list: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut sum = Self::default();
         for (name, text) in list {
             let Ok(quantity) = Quantity::parse(text) else {
@@ -83,7 +83,9 @@ impl Resources {
                 "memory" => sum.memory += quantity.value(),
                 "ephemeral-storage" => sum.ephemeral += quantity.value(),
                 "pods" => {}
-                other if is_scalar(other) => *sum.scalars.entry(other.to_owned()).or_default() += quantity.value(),
+                other if is_scalar(other) => {
+                    *sum.scalars.entry(other.to_owned()).or_default() += quantity.value()
+                }
                 _ => {}
             }
         }
@@ -91,7 +93,7 @@ impl Resources {
     }
 
     /// Adds amounts, or takes them off for a negative sign.
-    pub fn add(&mut self, other: &Self, sign: i64) {
+    pub(crate) fn add(&mut self, other: &Self, sign: i64) {
         self.cpu += sign * other.cpu;
         self.memory += sign * other.memory;
         self.ephemeral += sign * other.ephemeral;
@@ -111,7 +113,7 @@ impl Resources {
     }
 
     /// The amount of a resource by name.
-    pub fn amount(&self, name: &str) -> i64 {
+    pub(crate) fn amount(&self, name: &str) -> i64 {
         match name {
             "cpu" => self.cpu,
             "memory" => self.memory,

@@ -5,33 +5,33 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// Labels of an object.
-pub type Labels = BTreeMap<String, String>;
+pub(crate) type Labels = BTreeMap<String, String>;
 
 /// A label selector; the empty one matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Selector {
+pub(crate) struct Selector {
     /// Labels that must have these values.
-    pub match_labels: Labels,
+    pub(crate) match_labels: Labels,
     /// Further conditions.
-    pub match_expressions: Vec<Requirement>,
+    pub(crate) match_expressions: Vec<Requirement>,
 }
 
 /// One condition on a label (or a node's field).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
-pub struct Requirement {
+pub(crate) struct Requirement {
     /// The label.
-    pub key: String,
+    pub(crate) key: String,
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`; for nodes also `Gt`, `Lt`.
-    pub operator: String,
+    pub(crate) operator: String,
     /// What the value is compared with.
-    pub values: Vec<String>,
+    pub(crate) values: Vec<String>,
 }
 
 impl Requirement {
     /// Whether a value (or its absence) fulfils it. An unknown operator never does.
-    pub fn allows(&self, value: Option<&str>) -> bool {
+    pub(crate) fn allows(&self, value: Option<&str>) -> bool {
         let listed = |v: &str| self.values.iter().any(|known| known == v);
         let number = || {
             let value = value?.parse::<i64>().ok()?; // no number never compares
@@ -52,17 +52,17 @@ impl Requirement {
 
 impl Selector {
     /// A selector of exactly these labels.
-    pub fn of_labels(match_labels: Labels) -> Self {
+    pub(crate) fn of_labels(match_labels: Labels) -> Self {
         Self { match_labels, match_expressions: Vec::new() }
     }
 
     /// Whether it has no condition.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.match_labels.is_empty() && self.match_expressions.is_empty()
     }
 
     /// Whether labels match.
-    pub fn matches(&self, labels: &Labels) -> bool {
+    pub(crate) fn matches(&self, labels: &Labels) -> bool {
         self.match_labels.iter().all(|(k, v)| labels.get(k) == Some(v))
             && self.match_expressions.iter().all(|e| e.allows(labels.get(&e.key).map(String::as_str)))
     }
@@ -71,43 +71,43 @@ impl Selector {
 /// Alternatives of which a node must match one; none match nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct NodeSelector {
+pub(crate) struct NodeSelector {
     /// The alternatives.
-    pub node_selector_terms: Vec<NodeSelectorTerm>,
+    pub(crate) node_selector_terms: Vec<NodeSelectorTerm>,
 }
 
 /// Conditions of which a node must match all; an empty one matches nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct NodeSelectorTerm {
+pub(crate) struct NodeSelectorTerm {
     /// On labels.
-    pub match_expressions: Vec<Requirement>,
+    pub(crate) match_expressions: Vec<Requirement>,
     /// On fields; there is only `metadata.name`.
-    pub match_fields: Vec<Requirement>,
+    pub(crate) match_fields: Vec<Requirement>,
 }
 
 /// The same, with what it is worth.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
-pub struct WeightedNodeTerm {
+pub(crate) struct WeightedNodeTerm {
     /// 1 to 100.
-    pub weight: i64,
+    pub(crate) weight: i64,
     /// The conditions.
-    pub preference: NodeSelectorTerm,
+    pub(crate) preference: NodeSelectorTerm,
 }
 
 /// What a node is to a node selector.
 #[derive(Debug, Clone, Copy)]
-pub struct NodeTerm<'a> {
+pub(crate) struct NodeTerm<'a> {
     /// Its name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// Its labels.
-    pub labels: &'a Labels,
+    pub(crate) labels: &'a Labels,
 }
 
 impl NodeSelectorTerm {
     /// Whether it has no condition.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.match_expressions.is_empty() && self.match_fields.is_empty()
     }
 
@@ -115,7 +115,7 @@ impl NodeSelectorTerm {
     ///
     /// # Upstream
     /// `k8s.io/component-helpers/scheduling/corev1/nodeaffinity/nodeaffinity.go` `nodeSelectorTerm.match`
-    pub fn matches(&self, node: NodeTerm<'_>) -> bool {
+    pub(crate) fn matches(&self, node: NodeTerm<'_>) -> bool {
         let field = |e: &Requirement| {
             let known = e.key == "metadata.name" && matches!(e.operator.as_str(), "In" | "NotIn");
             known && e.values.len() == 1 && e.allows(Some(node.name))
@@ -128,7 +128,7 @@ impl NodeSelectorTerm {
 
 impl NodeSelector {
     /// Whether a node matches one of the alternatives.
-    pub fn matches(&self, node: NodeTerm<'_>) -> bool {
+    pub(crate) fn matches(&self, node: NodeTerm<'_>) -> bool {
         self.node_selector_terms.iter().any(|term| term.matches(node))
     }
 }
@@ -165,9 +165,15 @@ mod tests {
         for (json, expected) in [
             (r#"{"nodeSelectorTerms":[]}"#, false),
             (r#"{"nodeSelectorTerms":[{}]}"#, false),
-            (r#"{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}"#, true),
-            (r#"{"nodeSelectorTerms":[{"matchExpressions":[{"key":"zone","operator":"In","values":["b"]}]},
-                {"matchExpressions":[{"key":"zone","operator":"Exists"}]}]}"#, true),
+            (
+                r#"{"nodeSelectorTerms":[{"matchFields":[{"key":"metadata.name","operator":"In","values":["n1"]}]}]}"#,
+                true,
+            ),
+            (
+                r#"{"nodeSelectorTerms":[{"matchExpressions":[{"key":"zone","operator":"In","values":["b"]}]},
+                {"matchExpressions":[{"key":"zone","operator":"Exists"}]}]}"#,
+                true,
+            ),
         ] {
             let selector: NodeSelector = serde_json::from_str(json).unwrap();
             assert_eq!(selector.matches(node), expected, "{json}");

@@ -10,104 +10,104 @@ use super::selector::{Labels, NodeSelector, Selector};
 
 /// A PersistentVolume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Volume {
+pub(crate) struct Volume {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The revision this was read at.
-    pub revision: String,
+    pub(crate) revision: String,
     /// The labels.
-    pub labels: Labels,
+    pub(crate) labels: Labels,
     /// Whether it is going.
-    pub deleting: bool,
+    pub(crate) deleting: bool,
     /// Its class, empty for none.
-    pub class: String,
+    pub(crate) class: String,
     /// Bytes.
-    pub size: i64,
+    pub(crate) size: i64,
     /// `ReadWriteOnce` and so on.
-    pub modes: Vec<String>,
+    pub(crate) modes: Vec<String>,
     /// `Filesystem` or `Block`.
-    pub mode: String,
+    pub(crate) mode: String,
     /// `spec.volumeAttributesClassName`.
-    pub attributes_class: String,
+    pub(crate) attributes_class: String,
     /// The claim it is for.
-    pub claim: Option<ClaimRef>,
+    pub(crate) claim: Option<ClaimRef>,
     /// Nodes it can be reached from; `None` for all.
-    pub nodes: Option<NodeSelector>,
+    pub(crate) nodes: Option<NodeSelector>,
     /// `Available`, `Bound`, …
-    pub phase: String,
+    pub(crate) phase: String,
     /// CSI driver and handle.
-    pub csi: Option<(String, String)>,
+    pub(crate) csi: Option<(String, String)>,
     /// Whether the annotation of a binding by a controller is there.
-    pub bound_by_controller: bool,
+    pub(crate) bound_by_controller: bool,
 }
 
 /// A reference to a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct ClaimRef {
+pub(crate) struct ClaimRef {
     /// Its namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its uid, empty when a person wrote the reference.
-    pub uid: String,
+    pub(crate) uid: String,
 }
 
 /// A PersistentVolumeClaim.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The namespace.
-    pub namespace: String,
+    pub(crate) namespace: String,
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// The uid.
-    pub uid: String,
+    pub(crate) uid: String,
     /// The revision this was read at.
-    pub revision: String,
+    pub(crate) revision: String,
     /// Whether it is going.
-    pub deleting: bool,
+    pub(crate) deleting: bool,
     /// The uid of the pod it was made for.
-    pub owner: String,
+    pub(crate) owner: String,
     /// Its class, empty for none.
-    pub class: String,
+    pub(crate) class: String,
     /// Bytes.
-    pub size: Option<i64>,
+    pub(crate) size: Option<i64>,
     /// `ReadWriteOnce` and so on.
-    pub modes: Vec<String>,
+    pub(crate) modes: Vec<String>,
     /// `Filesystem` or `Block`.
-    pub mode: String,
+    pub(crate) mode: String,
     /// `spec.volumeAttributesClassName`.
-    pub attributes_class: String,
+    pub(crate) attributes_class: String,
     /// Which volumes will do.
-    pub selector: Option<Selector>,
+    pub(crate) selector: Option<Selector>,
     /// The volume it has.
-    pub volume: String,
+    pub(crate) volume: String,
     /// Whether binding is complete.
-    pub bound: bool,
+    pub(crate) bound: bool,
     /// The node chosen for it.
-    pub selected_node: Option<String>,
+    pub(crate) selected_node: Option<String>,
     /// `Pending`, `Bound`, `Lost`.
-    pub phase: String,
+    pub(crate) phase: String,
 }
 
 /// A StorageClass.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StorageClass {
+pub(crate) struct StorageClass {
     /// Who makes volumes.
     #[serde(default)]
-    pub provisioner: String,
+    pub(crate) provisioner: String,
     /// `Immediate` or `WaitForFirstConsumer`.
-    pub volume_binding_mode: Option<String>,
+    pub(crate) volume_binding_mode: Option<String>,
     /// Where volumes can be made; empty for everywhere.
     #[serde(default)]
-    pub allowed_topologies: Vec<TopologyTerm>,
+    pub(crate) allowed_topologies: Vec<TopologyTerm>,
 }
 
 /// Conditions of which a node must match all.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TopologyTerm {
+pub(crate) struct TopologyTerm {
     #[serde(default)]
     match_label_expressions: Vec<TopologyValues>,
 }
@@ -121,38 +121,38 @@ struct TopologyValues {
 
 /// A CSINode: how many volumes of a driver a node takes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CsiNode {
+pub(crate) struct CsiNode {
     /// By driver; `None` without a limit.
-    pub drivers: BTreeMap<String, Option<i64>>,
+    pub(crate) drivers: BTreeMap<String, Option<i64>>,
 }
 
 /// A CSIDriver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Driver {
+pub(crate) struct Driver {
     /// Whether it says how much room there is.
-    pub tells_capacity: bool,
+    pub(crate) tells_capacity: bool,
 }
 
 /// A CSIStorageCapacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Capacity {
+pub(crate) struct Capacity {
     /// Of which class.
-    pub class: String,
+    pub(crate) class: String,
     /// From which nodes; `None` for none.
-    pub topology: Option<Selector>,
+    pub(crate) topology: Option<Selector>,
     /// Bytes of the largest volume there is room for.
-    pub limit: Option<i64>,
+    pub(crate) limit: Option<i64>,
 }
 
 /// A VolumeAttachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
+pub(crate) struct Attachment {
     /// The driver.
-    pub attacher: String,
+    pub(crate) attacher: String,
     /// To which node.
-    pub node: String,
+    pub(crate) node: String,
     /// Which volume.
-    pub volume: Option<String>,
+    pub(crate) volume: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -244,7 +244,7 @@ impl Volume {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Object { metadata, spec, status } = serde_json::from_slice::<Object<VolumeSpec, Phase>>(bytes)?;
         let class = metadata.annotations.get(BETA_CLASS).cloned().unwrap_or(spec.storage_class_name);
         Ok(Self {
@@ -269,7 +269,7 @@ impl Volume {
     ///
     /// # Upstream
     /// `k8s.io/component-helpers/storage/volume/pv_helpers.go` `IsVolumeBoundToClaim`
-    pub fn is_for(&self, claim: &Claim) -> bool {
+    pub(crate) fn is_for(&self, claim: &Claim) -> bool {
         self.claim.as_ref().is_some_and(|r| {
             r.name == claim.name && r.namespace == claim.namespace && (r.uid.is_empty() || r.uid == claim.uid)
         })
@@ -281,7 +281,7 @@ impl Claim {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let Object { metadata, spec, status } = serde_json::from_slice::<Object<ClaimSpec, Phase>>(bytes)?;
         let annotation = |name: &str| metadata.annotations.get(name).cloned();
         let owner = metadata.owner_references.into_iter().find(|o| o.controller);
@@ -306,7 +306,7 @@ impl Claim {
     }
 
     /// Whether it has its volume for good.
-    pub fn is_fully_bound(&self) -> bool {
+    pub(crate) fn is_fully_bound(&self) -> bool {
         !self.volume.is_empty() && self.bound
     }
 }
@@ -316,17 +316,17 @@ impl StorageClass {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
 
     /// Whether volumes wait for a pod.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
     }
 
     /// Whether volumes can be made for a node.
-    pub fn reaches(&self, labels: &Labels) -> bool {
+    pub(crate) fn reaches(&self, labels: &Labels) -> bool {
         let holds = |e: &TopologyValues| labels.get(&e.key).is_some_and(|v| e.values.contains(v));
         let all = |term: &TopologyTerm| {
             !term.match_label_expressions.is_empty() && term.match_label_expressions.iter().all(holds)
@@ -356,7 +356,7 @@ impl CsiNode {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: Object<CsiNodeSpec> = serde_json::from_slice(bytes)?;
         let drivers = object.spec.drivers.into_iter().flatten();
         Ok(Self { drivers: drivers.map(|d| (d.name, d.allocatable.and_then(|a| a.count))).collect() })
@@ -374,7 +374,7 @@ impl Driver {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let object: Object<DriverSpec> = serde_json::from_slice(bytes)?;
         Ok(Self { tells_capacity: object.spec.storage_capacity.unwrap_or(false) })
     }
@@ -385,7 +385,7 @@ impl Capacity {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Object {
@@ -411,7 +411,7 @@ impl Attachment {
     ///
     /// # Errors
     /// It is none.
-    pub fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Spec {

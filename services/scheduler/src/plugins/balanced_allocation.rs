@@ -13,9 +13,9 @@ use crate::state::{CPU, Columns, EPHEMERAL, MEMORY, Slot};
 /// The plugin's arguments.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-pub struct Args {
+pub(crate) struct Args {
     /// What counts.
-    pub resources: Vec<Weighted>,
+    pub(crate) resources: Vec<Weighted>,
 }
 
 impl Default for Args {
@@ -25,12 +25,12 @@ impl Default for Args {
 }
 
 /// Whether the pod has anything to balance.
-pub fn applies(class: &Class, args: &Args) -> bool {
+pub(crate) fn applies(class: &Class, args: &Args) -> bool {
     args.resources.iter().any(|r| class.demand.requests.amount(&r.name) != 0)
 }
 
 /// How much more even the node would be with the pod.
-pub fn score(class: &Class, args: &Args, nodes: &Columns, slot: Slot) -> i64 {
+pub(crate) fn score(class: &Class, args: &Args, nodes: &Columns, slot: Slot) -> i64 {
     let (mut with, mut without) = (Fractions::default(), Fractions::default());
     for resource in &args.resources {
         let name = resource.name.as_str();

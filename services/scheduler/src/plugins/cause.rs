@@ -4,7 +4,7 @@ use super::Plugin;
 
 /// Why a node will not do. The words for [`Cause::Resources`] are in `node_resources`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// It is cordoned.
     Unschedulable,
     /// A taint is not tolerated.
@@ -41,20 +41,20 @@ pub enum Cause {
 
 /// What is wrong with volumes; more than one may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct VolumeConflict {
+pub(crate) struct VolumeConflict {
     /// A bound volume cannot be reached from the node.
-    pub node: bool,
+    pub(crate) node: bool,
     /// No volume to bind, and none can be made for the node.
-    pub bind: bool,
+    pub(crate) bind: bool,
     /// No room for a volume.
-    pub space: bool,
+    pub(crate) space: bool,
     /// A bound volume does not exist.
-    pub missing: bool,
+    pub(crate) missing: bool,
 }
 
 impl Cause {
     /// Whose verdict it is.
-    pub fn plugin(self) -> Plugin {
+    pub(crate) fn plugin(self) -> Plugin {
         match self {
             Self::Unschedulable => Plugin::NodeUnschedulable,
             Self::Taint => Plugin::TaintToleration,
@@ -71,7 +71,7 @@ impl Cause {
     }
 
     /// Whether displacing pods cannot help.
-    pub fn is_unresolvable(self) -> bool {
+    pub(crate) fn is_unresolvable(self) -> bool {
         match self {
             Self::Resources(unresolvable) => unresolvable,
             Self::Unschedulable
@@ -87,7 +87,7 @@ impl Cause {
     }
 
     /// Upstream's words.
-    pub fn reasons(self) -> Vec<&'static str> {
+    pub(crate) fn reasons(self) -> Vec<&'static str> {
         let one = match self {
             Self::Unschedulable => "node(s) were unschedulable",
             Self::Taint => "node(s) had untolerated taint(s)",
@@ -102,7 +102,9 @@ impl Cause {
             Self::VolumeLimit => "node(s) exceed max volume count",
             Self::Volumes(conflict) => return conflict.reasons(),
             Self::Zone => "node(s) had no available volume zone",
-            Self::SpreadLabel => "node(s) didn't match pod topology spread constraints (missing required label)",
+            Self::SpreadLabel => {
+                "node(s) didn't match pod topology spread constraints (missing required label)"
+            }
             Self::Spread => "node(s) didn't match pod topology spread constraints",
             Self::Affinity => "node(s) didn't match pod affinity rules",
             Self::AntiAffinity => "node(s) didn't match pod anti-affinity rules",
@@ -114,7 +116,7 @@ impl Cause {
 
 impl VolumeConflict {
     /// Whether nothing is wrong.
-    pub fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 

@@ -19,16 +19,16 @@ use crate::terms::{Look, Own, Template};
 
 /// Who has to go, and from where.
 #[derive(Debug, Clone)]
-pub struct Preemption {
+pub(crate) struct Preemption {
     /// The node.
-    pub node: String,
+    pub(crate) node: String,
     /// The pods.
-    pub victims: Vec<Arc<Pod>>,
+    pub(crate) victims: Vec<Arc<Pod>>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The pod may not displace others (now).
     Ineligible(&'static str),
     /// Nobody's going would help.
@@ -44,7 +44,7 @@ struct Candidate {
 }
 
 /// Why a pod may not displace others. `hopeless`: the node it was nominated for is out of the question.
-pub fn ineligible(pod: &Pod, state: &State, hopeless: bool) -> Option<&'static str> {
+pub(crate) fn ineligible(pod: &Pod, state: &State, hopeless: bool) -> Option<&'static str> {
     if !pod.preempts {
         return Some("not eligible due to preemptionPolicy=Never.");
     }
@@ -74,8 +74,12 @@ pub(crate) fn preempt(
         return Outcome::Ineligible(reason);
     }
     let all = state.nodes.order().len();
-    let potential: Vec<Slot> =
-        diagnosis.causes.iter().filter(|(_, cause)| !cause.is_unresolvable()).map(|(slot, _)| *slot).collect();
+    let potential: Vec<Slot> = diagnosis
+        .causes
+        .iter()
+        .filter(|(_, cause)| !cause.is_unresolvable())
+        .map(|(slot, _)| *slot)
+        .collect();
     for &slot in &potential {
         let weaker: Vec<Arc<Pod>> = weaker(pod, state, slot).cloned().collect();
         template.learn(&weaker, profile, state, world);
@@ -84,7 +88,8 @@ pub(crate) fn preempt(
     let args = profile.preemption;
     let share = potential.len() as i64 * args.min_candidate_nodes_percentage / 100;
     let enough = share.max(args.min_candidate_nodes_absolute).min(potential.len() as i64) as usize;
-    let offset = if potential.is_empty() { 0 } else { (next_random(random) % potential.len() as u64) as usize };
+    let offset =
+        if potential.is_empty() { 0 } else { (next_random(random) % potential.len() as u64) as usize };
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut clean = 0;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
@@ -154,7 +159,10 @@ fn victims(template: &Template, look: &Look<'_>, slot: Slot) -> Result<Candidate
         }
     }
     if removed.is_empty() {
-        return Err(vec![format!("expected at least one victim pod on node {:?}", look.state.nodes.name(slot))]);
+        return Err(vec![format!(
+            "expected at least one victim pod on node {:?}",
+            look.state.nodes.name(slot)
+        )]);
     }
     Ok(Candidate { slot, victims: removed, violations })
 }
@@ -172,12 +180,14 @@ fn importance(pod: &Arc<Pod>) -> (Reverse<i32>, Timestamp) {
 /// # Upstream
 /// `filterPodsWithPDBViolation`
 fn by_budget(pods: &[Arc<Pod>], world: &World) -> (Vec<Arc<Pod>>, Vec<Arc<Pod>>) {
-    let mut budgets: Vec<_> = world.budgets.iter().map(|(key, budget)| (key, budget, budget.allowed)).collect();
+    let mut budgets: Vec<_> =
+        world.budgets.iter().map(|(key, budget)| (key, budget, budget.allowed)).collect();
     let violates = |pod: &&Arc<Pod>| {
         let mut violated = false;
         for (key, budget, allowed) in &mut budgets {
             let selector = budget.selector.as_ref().filter(|s| !s.is_empty());
-            let meant = key.namespace == pod.namespace() && selector.is_some_and(|s| s.matches(&pod.class.labels));
+            let meant =
+                key.namespace == pod.namespace() && selector.is_some_and(|s| s.matches(&pod.class.labels));
             if pod.class.labels.is_empty() || !meant || budget.going.contains(&pod.name) {
                 continue;
             }

@@ -12,7 +12,7 @@ const LEAST: i64 = 23 * MIB;
 const MOST_PER_CONTAINER: i64 = 1000 * MIB;
 
 /// How many bytes the node need not pull, more or less.
-pub fn score(class: &Class, nodes: &Columns, node: &Node) -> i64 {
+pub(crate) fn score(class: &Class, nodes: &Columns, node: &Node) -> i64 {
     let total = nodes.order().len() as f64;
     let worth = |hash: &u64| {
         let size = node.image_size(*hash)?;

@@ -12,11 +12,11 @@ use crate::state::{KeyId, NO_DOMAIN, Slot, State, World};
 /// The plugin's arguments.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Args {
+pub(crate) struct Args {
     /// What another pod's required affinity to this one is worth.
-    pub hard_pod_affinity_weight: i64,
+    pub(crate) hard_pod_affinity_weight: i64,
     /// Whether other pods' preferences count only for pods that have some.
-    pub ignore_preferred_terms_of_existing_pods: bool,
+    pub(crate) ignore_preferred_terms_of_existing_pods: bool,
 }
 
 impl Default for Args {
@@ -27,7 +27,7 @@ impl Default for Args {
 
 /// What a count is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Pods that match all required affinity terms, in domains of the n-th.
     Affinity(usize),
     /// Pods that match the n-th required anti-affinity term.
@@ -47,7 +47,7 @@ struct Counter {
 
 /// The terms of a pod and of those already placed, as counts.
 #[derive(Debug, Default)]
-pub struct PodTerms {
+pub(crate) struct PodTerms {
     affinity: Vec<Counter>,
     anti: Vec<Counter>,
     existing: Vec<Counter>,
@@ -57,7 +57,7 @@ pub struct PodTerms {
 }
 
 /// A change of one count on the node in question.
-pub type Shifts<'a> = &'a dyn Fn(Target) -> i64;
+pub(crate) type Shifts<'a> = &'a dyn Fn(Target) -> i64;
 
 impl Counter {
     fn new(key: KeyId) -> Self {
@@ -85,7 +85,7 @@ impl Counter {
 
 impl PodTerms {
     /// The terms of a pod, not counted yet.
-    pub fn of(class: &Class, args: &Args, state: &mut State, world: &World) -> Self {
+    pub(crate) fn of(class: &Class, args: &Args, state: &mut State, world: &World) -> Self {
         let mut counters = |terms: &[AffinityTerm]| {
             terms.iter().map(|t| Counter::new(state.key(&t.topology_key))).collect::<Vec<_>>()
         };
@@ -101,7 +101,7 @@ impl PodTerms {
     }
 
     /// Forgets all counts.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         for counter in self.affinity.iter_mut().chain(&mut self.anti) {
             counter.values.clear();
             counter.nonzero = 0;
@@ -111,7 +111,7 @@ impl PodTerms {
     }
 
     /// What a pod like `other` changes where it is: counts, and by how much.
-    pub fn effects(
+    pub(crate) fn effects(
         &mut self,
         class: &Class,
         other: &Class,
@@ -141,10 +141,14 @@ impl PodTerms {
         }
         let wanted = class.preferred_affinity.iter().map(|t| (t, 1));
         let unwanted = class.preferred_anti_affinity.iter().map(|t| (t, -1));
-        let mine = wanted.chain(unwanted).filter(|(t, _)| {
-            t.pod_affinity_term.matches(&class.namespace, other, labels())
-        });
-        let hard = other.affinity.iter().filter(|t| hits(t)).map(|t| (&*t.topology_key, args.hard_pod_affinity_weight));
+        let mine = wanted
+            .chain(unwanted)
+            .filter(|(t, _)| t.pod_affinity_term.matches(&class.namespace, other, labels()));
+        let hard = other
+            .affinity
+            .iter()
+            .filter(|t| hits(t))
+            .map(|t| (&*t.topology_key, args.hard_pod_affinity_weight));
         let liked = other.preferred_affinity.iter().map(|t| (t, 1));
         let disliked = other.preferred_anti_affinity.iter().map(|t| (t, -1));
         let theirs = liked.chain(disliked).filter(|(t, _)| hits(&t.pod_affinity_term));
@@ -157,7 +161,7 @@ impl PodTerms {
     }
 
     /// A count changes.
-    pub fn count(&mut self, target: Target, state: &State, slot: Slot, by: i64) {
+    pub(crate) fn count(&mut self, target: Target, state: &State, slot: Slot, by: i64) {
         let counter = match target {
             Target::Affinity(i) => &mut self.affinity[i],
             Target::Anti(i) => &mut self.anti[i],
@@ -171,7 +175,7 @@ impl PodTerms {
     }
 
     /// Whether the node refuses the pod. `shifts` are counts thought to change on the node.
-    pub fn filter(&self, state: &State, slot: Slot, shifts: Shifts<'_>) -> Option<Cause> {
+    pub(crate) fn filter(&self, state: &State, slot: Slot, shifts: Shifts<'_>) -> Option<Cause> {
         if !self.affinity.is_empty() && !self.has_company(state, slot, shifts) {
             return Some(Cause::Affinity);
         }
@@ -204,12 +208,12 @@ impl PodTerms {
     }
 
     /// Whether anything is worth anything.
-    pub fn has_scores(&self) -> bool {
+    pub(crate) fn has_scores(&self) -> bool {
         self.score.iter().any(|c| c.nonzero > 0)
     }
 
     /// Scores of nodes, 0 to 100, added with a weight.
-    pub fn score(&self, state: &State, slots: &[Slot], weight: i64, totals: &mut [i64]) {
+    pub(crate) fn score(&self, state: &State, slots: &[Slot], weight: i64, totals: &mut [i64]) {
         let worth = |slot: &Slot| -> i64 {
             let of = |c: &Counter| match state.topology.domain(c.key, *slot) {
                 NO_DOMAIN => 0,

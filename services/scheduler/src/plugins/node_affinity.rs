@@ -13,31 +13,31 @@ use crate::model::{Class, Node, NodeSelector, WeightedNodeTerm};
 /// The plugin's arguments.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Args {
+pub(crate) struct Args {
     /// Affinity every pod of the profile has.
-    pub added_affinity: Option<Added>,
+    pub(crate) added_affinity: Option<Added>,
 }
 
 /// Node affinity as in a pod.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Added {
+pub(crate) struct Added {
     /// Must hold.
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    pub required: Option<NodeSelector>,
+    pub(crate) required: Option<NodeSelector>,
     /// Should hold.
     #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    pub preferred: Vec<WeightedNodeTerm>,
+    pub(crate) preferred: Vec<WeightedNodeTerm>,
 }
 
 /// Whether the pod's own selector and affinity hold.
-pub fn required(class: &Class, node: &Node) -> bool {
+pub(crate) fn required(class: &Class, node: &Node) -> bool {
     class.node_selector.iter().all(|(k, v)| node.labels.get(k) == Some(v))
         && class.node_affinity.as_ref().is_none_or(|selector| selector.matches(node.term()))
 }
 
 /// Whether the node refuses the pod.
-pub fn filter(class: &Class, args: &Args, node: &Node) -> Option<Cause> {
+pub(crate) fn filter(class: &Class, args: &Args, node: &Node) -> Option<Cause> {
     let added = args.added_affinity.as_ref().and_then(|a| a.required.as_ref());
     if added.is_some_and(|selector| !selector.matches(node.term())) {
         return Some(Cause::EnforcedAffinity);
@@ -46,7 +46,7 @@ pub fn filter(class: &Class, args: &Args, node: &Node) -> Option<Cause> {
 }
 
 /// The weights of the preferences that hold.
-pub fn score(class: &Class, args: &Args, node: &Node) -> i64 {
+pub(crate) fn score(class: &Class, args: &Args, node: &Node) -> i64 {
     let added = args.added_affinity.iter().flat_map(|a| &a.preferred);
     let holds = |term: &&WeightedNodeTerm| {
         // upstream's empty preference is skipped, not matched
@@ -56,7 +56,7 @@ pub fn score(class: &Class, args: &Args, node: &Node) -> i64 {
 }
 
 /// The only nodes that can do, when the affinity names them; `Err` when it names none.
-pub fn names(class: &Class) -> Result<Option<BTreeSet<&str>>, &'static str> {
+pub(crate) fn names(class: &Class) -> Result<Option<BTreeSet<&str>>, &'static str> {
     let Some(selector) = class.node_affinity.as_ref().filter(|s| !s.node_selector_terms.is_empty()) else {
         return Ok(None);
     };

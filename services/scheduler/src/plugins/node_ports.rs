@@ -7,7 +7,7 @@ use super::Cause;
 use crate::model::{Class, Pod};
 
 /// Whether a port is taken by one of the pods.
-pub fn filter<'a>(class: &Class, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Cause> {
+pub(crate) fn filter<'a>(class: &Class, pods: impl IntoIterator<Item = &'a Pod>) -> Option<Cause> {
     if class.ports.is_empty() {
         return None;
     }
@@ -16,6 +16,6 @@ pub fn filter<'a>(class: &Class, pods: impl IntoIterator<Item = &'a Pod>) -> Opt
 }
 
 /// Whether two pods want a port both.
-pub fn conflict(a: &Class, b: &Class) -> bool {
+pub(crate) fn conflict(a: &Class, b: &Class) -> bool {
     a.ports.iter().any(|mine| b.ports.iter().any(|theirs| mine.conflicts(theirs)))
 }

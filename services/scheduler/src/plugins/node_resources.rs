@@ -12,31 +12,31 @@ use crate::state::{CPU, Columns, EPHEMERAL, MEMORY, PODS, Slot};
 /// The plugin's arguments.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Args {
+pub(crate) struct Args {
     /// Extended resources that need not fit.
-    pub ignored_resources: Vec<String>,
+    pub(crate) ignored_resources: Vec<String>,
     /// The same by the part before the slash.
-    pub ignored_resource_groups: Vec<String>,
+    pub(crate) ignored_resource_groups: Vec<String>,
     /// How nodes are scored.
-    pub scoring_strategy: Strategy,
+    pub(crate) scoring_strategy: Strategy,
 }
 
 /// How nodes are scored by what is free.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Strategy {
+pub(crate) struct Strategy {
     /// The way.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// What counts, and how much.
-    pub resources: Vec<Weighted>,
+    pub(crate) resources: Vec<Weighted>,
     /// For [`Kind::RequestedToCapacityRatio`].
-    pub requested_to_capacity_ratio: Option<Ratio>,
+    pub(crate) requested_to_capacity_ratio: Option<Ratio>,
 }
 
 /// The ways of scoring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The emptier the better.
     #[default]
     LeastAllocated,
@@ -48,31 +48,31 @@ pub enum Kind {
 
 /// A resource and what it counts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Weighted {
+pub(crate) struct Weighted {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// At least 1.
     #[serde(default = "one")]
-    pub weight: i64,
+    pub(crate) weight: i64,
 }
 
 /// The broken line.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Ratio {
+pub(crate) struct Ratio {
     /// Its points, by utilization.
-    pub shape: Vec<Point>,
+    pub(crate) shape: Vec<Point>,
 }
 
 /// A point of a broken line.
 #[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Point {
+pub(crate) struct Point {
     /// Percent in use.
     #[serde(default)]
-    pub utilization: i64,
+    pub(crate) utilization: i64,
     /// 0 to 10.
     #[serde(default)]
-    pub score: i64,
+    pub(crate) score: i64,
 }
 
 fn one() -> i64 {
@@ -80,7 +80,7 @@ fn one() -> i64 {
 }
 
 /// CPU and memory, equally.
-pub fn default_resources() -> Vec<Weighted> {
+pub(crate) fn default_resources() -> Vec<Weighted> {
     ["cpu", "memory"].map(|name| Weighted { name: name.into(), weight: 1 }).into()
 }
 
@@ -92,11 +92,11 @@ impl Default for Strategy {
 
 /// Pods thought away from a node or onto it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Shift<'a> {
+pub(crate) struct Shift<'a> {
     /// Thought away.
-    pub removed: &'a [std::sync::Arc<Pod>],
+    pub(crate) removed: &'a [std::sync::Arc<Pod>],
     /// Thought onto it.
-    pub added: &'a [std::sync::Arc<Pod>],
+    pub(crate) added: &'a [std::sync::Arc<Pod>],
 }
 
 impl Shift<'_> {
@@ -107,7 +107,7 @@ impl Shift<'_> {
 }
 
 /// What does not fit: its name (`None` for the pod itself) and whether it would not on the empty node either.
-pub fn lacking<'c>(
+pub(crate) fn lacking<'c>(
     class: &'c Class,
     args: &Args,
     nodes: &Columns,
@@ -128,9 +128,11 @@ pub fn lacking<'c>(
         }
     };
     let of = |which| (nodes.allocatable(which, slot), nodes.requested(which, slot));
-    for (name, amount, (allocatable, used)) in
-        [("cpu", want.cpu, of(CPU)), ("memory", want.memory, of(MEMORY)), ("ephemeral-storage", want.ephemeral, of(EPHEMERAL))]
-    {
+    for (name, amount, (allocatable, used)) in [
+        ("cpu", want.cpu, of(CPU)),
+        ("memory", want.memory, of(MEMORY)),
+        ("ephemeral-storage", want.ephemeral, of(EPHEMERAL)),
+    ] {
         check(name, amount, allocatable, used);
     }
     for (name, amount) in want.scalars.iter().filter(|(name, _)| !is_ignored(args, name)) {
@@ -141,11 +143,18 @@ pub fn lacking<'c>(
 
 fn is_ignored(args: &Args, name: &str) -> bool {
     let group = name.split('/').next().unwrap_or_default();
-    args.ignored_resources.iter().any(|r| r == name) || args.ignored_resource_groups.iter().any(|g| g == group)
+    args.ignored_resources.iter().any(|r| r == name)
+        || args.ignored_resource_groups.iter().any(|g| g == group)
 }
 
 /// Whether the node refuses the pod.
-pub fn filter(class: &Class, args: &Args, nodes: &Columns, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
+pub(crate) fn filter(
+    class: &Class,
+    args: &Args,
+    nodes: &Columns,
+    slot: Slot,
+    shift: Shift<'_>,
+) -> Option<Cause> {
     let mut cause = None;
     lacking(class, args, nodes, slot, shift, |_, unresolvable| {
         let before = matches!(cause, Some(Cause::Resources(true)));
@@ -155,7 +164,13 @@ pub fn filter(class: &Class, args: &Args, nodes: &Columns, slot: Slot, shift: Sh
 }
 
 /// Upstream's words for what does not fit.
-pub fn reasons(class: &Class, args: &Args, nodes: &Columns, slot: Slot, shift: Shift<'_>) -> Vec<String> {
+pub(crate) fn reasons(
+    class: &Class,
+    args: &Args,
+    nodes: &Columns,
+    slot: Slot,
+    shift: Shift<'_>,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     lacking(class, args, nodes, slot, shift, |name, _| {
         reasons.push(name.map_or_else(|| "Too many pods".to_owned(), |name| format!("Insufficient {name}")));
@@ -164,16 +179,17 @@ pub fn reasons(class: &Class, args: &Args, nodes: &Columns, slot: Slot, shift: S
 }
 
 /// How good the node is by what would be free.
-pub fn score(class: &Class, strategy: &Strategy, nodes: &Columns, slot: Slot) -> i64 {
+pub(crate) fn score(class: &Class, strategy: &Strategy, nodes: &Columns, slot: Slot) -> i64 {
     let (mut sum, mut weights) = (0, 0);
     for resource in &strategy.resources {
         let demand = &class.demand;
         let (amount, (allocatable, used)) = match resource.name.as_str() {
             "cpu" => (demand.score_cpu, (nodes.allocatable(CPU, slot), nodes.nonzero(CPU, slot))),
             "memory" => (demand.score_memory, (nodes.allocatable(MEMORY, slot), nodes.nonzero(MEMORY, slot))),
-            "ephemeral-storage" => {
-                (demand.requests.ephemeral, (nodes.allocatable(EPHEMERAL, slot), nodes.requested(EPHEMERAL, slot)))
-            }
+            "ephemeral-storage" => (
+                demand.requests.ephemeral,
+                (nodes.allocatable(EPHEMERAL, slot), nodes.requested(EPHEMERAL, slot)),
+            ),
             name => match demand.requests.amount(name) {
                 0 => continue,
                 amount => (amount, nodes.scalar(name, slot)),
@@ -210,7 +226,9 @@ pub fn score(class: &Class, strategy: &Strategy, nodes: &Columns, slot: Slot) ->
 /// `pkg/scheduler/framework/plugins/helper/shape_score.go` `BuildBrokenLinearFunction`
 fn broken_line(shape: &[Point], at: i64) -> i64 {
     let height = |p: &Point| p.score * (MAX_SCORE / 10);
-    let Some(i) = shape.iter().position(|p| at <= p.utilization) else { return shape.last().map_or(0, height) };
+    let Some(i) = shape.iter().position(|p| at <= p.utilization) else {
+        return shape.last().map_or(0, height);
+    };
     if i == 0 {
         return height(&shape[0]);
     }

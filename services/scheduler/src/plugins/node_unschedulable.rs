@@ -7,7 +7,7 @@ use super::Cause;
 use crate::model::{Class, Node, Taint};
 
 /// Whether the node refuses the pod.
-pub fn filter(class: &Class, node: &Node) -> Option<Cause> {
+pub(crate) fn filter(class: &Class, node: &Node) -> Option<Cause> {
     if !node.unschedulable {
         return None;
     }

@@ -13,7 +13,7 @@ use crate::model::{Node, Pod};
 use crate::state::World;
 
 /// Whether the node would have too many volumes with the pod's.
-pub fn filter<'a>(
+pub(crate) fn filter<'a>(
     world: &World,
     pod: &Pod,
     node: &Node,
@@ -30,7 +30,8 @@ pub fn filter<'a>(
     }
     wanted.retain(|volume| !present.contains(volume));
     for (_, attachment) in world.attachments.by("node", &node.name) {
-        let volume = attachment.volume.as_ref().and_then(|name| world.volumes.get(&Key::new("", name.clone())));
+        let volume =
+            attachment.volume.as_ref().and_then(|name| world.volumes.get(&Key::new("", name.clone())));
         if let Some((_, handle)) = volume.and_then(|v| v.csi.as_ref()) {
             present.insert((attachment.attacher.clone(), handle.clone()));
         }

@@ -16,16 +16,16 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The plugin's arguments.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Args {
+pub(crate) struct Args {
     /// For pods that have none of their own.
-    pub default_constraints: Vec<SpreadConstraint>,
+    pub(crate) default_constraints: Vec<SpreadConstraint>,
     /// Whether these count, or upstream's own.
-    pub defaulting_type: Defaulting,
+    pub(crate) defaulting_type: Defaulting,
 }
 
 /// Where constraints of pods without any come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub enum Defaulting {
+pub(crate) enum Defaulting {
     /// Hosts (skew 3) and zones (skew 5), both only preferred.
     #[default]
     System,
@@ -35,7 +35,7 @@ pub enum Defaulting {
 
 /// One constraint and its counts.
 #[derive(Debug)]
-pub struct Spread {
+pub(crate) struct Spread {
     key: KeyId,
     is_hostname: bool,
     selector: Selector,
@@ -52,13 +52,13 @@ pub struct Spread {
 
 /// The constraints of a pod that must (or should) hold.
 #[derive(Debug, Default)]
-pub struct Spreads {
+pub(crate) struct Spreads {
     list: Vec<Spread>,
     needs_every_key: bool,
 }
 
 /// A change of one constraint's count on the node in question.
-pub type Shifts<'a> = &'a dyn Fn(usize) -> i64;
+pub(crate) type Shifts<'a> = &'a dyn Fn(usize) -> i64;
 
 fn constraints(class: &Class, args: &Args, world: &World, action: &str) -> (Vec<SpreadConstraint>, bool) {
     let chosen = |list: &[SpreadConstraint]| -> Vec<SpreadConstraint> {
@@ -91,7 +91,7 @@ fn constraints(class: &Class, args: &Args, world: &World, action: &str) -> (Vec<
 
 impl Spreads {
     /// The constraints of a pod with an action (`DoNotSchedule`, `ScheduleAnyway`), not counted yet.
-    pub fn of(class: &Class, args: &Args, state: &mut State, world: &World, action: &str) -> Self {
+    pub(crate) fn of(class: &Class, args: &Args, state: &mut State, world: &World, action: &str) -> Self {
         let (list, every) = constraints(class, args, world, action);
         let needs_every_key = every || action == "DoNotSchedule";
         let list = list.into_iter().map(|c| Spread::new(c, class, state)).collect();
@@ -99,7 +99,7 @@ impl Spreads {
     }
 
     /// Forgets all counts and looks anew at which nodes count. (A profile's added affinity takes no part.)
-    pub fn reset(&mut self, class: &Class, state: &State) {
+    pub(crate) fn reset(&mut self, class: &Class, state: &State) {
         let keys: Vec<KeyId> = self.list.iter().map(|s| s.key).collect();
         for spread in &mut self.list {
             spread.reset(state.nodes.len(), state.topology.size(spread.key));
@@ -131,19 +131,23 @@ impl Spreads {
     }
 
     /// Whether there is no constraint.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// The constraints that count pods like `other`.
-    pub fn counting<'a>(&'a self, class: &'a Class, other: &'a Class) -> impl Iterator<Item = usize> + 'a {
+    pub(crate) fn counting<'a>(
+        &'a self,
+        class: &'a Class,
+        other: &'a Class,
+    ) -> impl Iterator<Item = usize> + 'a {
         let same = class.namespace == other.namespace;
         let counts = move |s: &Spread| same && s.selector.matches(&other.labels);
         self.list.iter().enumerate().filter(move |(_, s)| counts(s)).map(|(i, _)| i)
     }
 
     /// A pod that a constraint counts came (or went).
-    pub fn count(&mut self, which: usize, state: &State, slot: Slot, by: i64) {
+    pub(crate) fn count(&mut self, which: usize, state: &State, slot: Slot, by: i64) {
         let spread = &mut self.list[which];
         let i = slot as usize;
         if spread.on_node.len() <= i {
@@ -168,7 +172,7 @@ impl Spreads {
     }
 
     /// Whether the node would make the spread too uneven. `shifts` are counts thought to change on the node.
-    pub fn filter(&self, state: &State, slot: Slot, shifts: Shifts<'_>) -> Option<Cause> {
+    pub(crate) fn filter(&self, state: &State, slot: Slot, shifts: Shifts<'_>) -> Option<Cause> {
         for (i, spread) in self.list.iter().enumerate() {
             let domain = state.topology.domain(spread.key, slot);
             if domain == NO_DOMAIN {
@@ -186,10 +190,11 @@ impl Spreads {
     }
 
     /// Scores of nodes, 0 to 100, added with a weight.
-    pub fn score(&self, state: &State, slots: &[Slot], weight: i64, totals: &mut [i64]) {
+    pub(crate) fn score(&self, state: &State, slots: &[Slot], weight: i64, totals: &mut [i64]) {
         let ignored: Vec<bool> = slots.iter().map(|slot| self.ignores(state, *slot)).collect();
         let left = ignored.iter().filter(|i| !**i).count();
-        let weights: Vec<f64> = self.list.iter().map(|s| s.domain_weight(state, slots, &ignored, left)).collect();
+        let weights: Vec<f64> =
+            self.list.iter().map(|s| s.domain_weight(state, slots, &ignored, left)).collect();
         let score = |slot: Slot| -> i64 {
             let worth = |(spread, weight): (&Spread, &f64)| {
                 let domain = state.topology.domain(spread.key, slot);
@@ -206,7 +211,8 @@ impl Spreads {
             self.list.iter().zip(&weights).map(worth).fold(0.0, |sum, w| sum + w).round() as i64
         };
         let scores: Vec<i64> = slots.iter().map(|slot| score(*slot)).collect();
-        let counted = || scores.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
+        let counted =
+            || scores.iter().zip(&ignored).filter(|(_, ignored)| !**ignored).map(|(score, _)| *score);
         let (least, most) = (counted().min().unwrap_or(0), counted().max().unwrap_or(0));
         for ((total, score), ignored) in totals.iter_mut().zip(&scores).zip(&ignored) {
             *total += weight

@@ -14,22 +14,22 @@ use crate::state::World;
 
 /// The claims of a pod, as far as nodes matter to them.
 #[derive(Debug, Default)]
-pub struct Claims {
+pub(crate) struct Claims {
     /// With a volume.
-    pub bound: Vec<Arc<Claim>>,
+    pub(crate) bound: Vec<Arc<Claim>>,
     /// That get one once the pod has a node; the smallest first.
-    pub delayed: Vec<Arc<Claim>>,
+    pub(crate) delayed: Vec<Arc<Claim>>,
     /// Volumes of the delayed claims' classes.
     available: Vec<Arc<Volume>>,
 }
 
 /// What has to be written before a pod can be bound to a node.
 #[derive(Debug, Default, Clone)]
-pub struct Promises {
+pub(crate) struct Promises {
     /// Volumes that get a claim.
-    pub bindings: Vec<(Arc<Volume>, Arc<Claim>)>,
+    pub(crate) bindings: Vec<(Arc<Volume>, Arc<Claim>)>,
     /// Claims for which a volume is to be made.
-    pub provisions: Vec<Arc<Claim>>,
+    pub(crate) provisions: Vec<Arc<Claim>>,
 }
 
 /// The claim of a name, or upstream's words for its absence.
@@ -37,7 +37,9 @@ fn find(world: &World, pod: &Pod, name: &str, is_ephemeral: bool) -> Result<Arc<
     let key = Key::new(pod.namespace(), name);
     let found = world.claims.get(&key).cloned();
     found.ok_or_else(|| match is_ephemeral {
-        true => format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}"),
+        true => {
+            format!("waiting for ephemeral volume controller to create the persistentvolumeclaim {name:?}")
+        }
         false => format!("persistentvolumeclaim {name:?} not found"),
     })
 }
@@ -46,7 +48,7 @@ fn find(world: &World, pod: &Pod, name: &str, is_ephemeral: bool) -> Result<Arc<
 ///
 /// # Errors
 /// Why the pod can go nowhere for now.
-pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
+pub(crate) fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
     if pod.volumes.is_empty() {
         return Ok(None);
     }
@@ -55,14 +57,19 @@ pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
         let claim = find(world, pod, &volume.claim, volume.ephemeral)?;
         if claim.phase == "Lost" {
             let (name, volume) = (&claim.name, &claim.volume);
-            return Err(format!("persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"));
+            return Err(format!(
+                "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"
+            ));
         }
         if claim.deleting {
             return Err(format!("persistentvolumeclaim {:?} is being deleted", claim.name));
         }
         if volume.ephemeral && claim.owner != *pod.uid {
             let (of, name) = (pod.namespace(), &claim.name);
-            return Err(format!("PVC {of}/{name} was not created for pod {of}/{} (pod is not owner)", pod.name));
+            return Err(format!(
+                "PVC {of}/{name} was not created for pod {of}/{} (pod is not owner)",
+                pod.name
+            ));
         }
         found.push(claim);
     }
@@ -88,7 +95,7 @@ pub fn claims(world: &World, pod: &Pod) -> Result<Option<Claims>, String> {
 ///
 /// # Errors
 /// What is wrong.
-pub fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promises, VolumeConflict> {
+pub(crate) fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promises, VolumeConflict> {
     let mut conflict = VolumeConflict::default();
     for claim in &claims.bound {
         match world.volumes.get(&Key::new("", claim.volume.clone())) {
@@ -116,7 +123,9 @@ pub fn find_volumes(world: &World, claims: &Claims, node: &Node) -> Result<Promi
     for claim in &promises.provisions {
         let class = world.classes.get(&Key::new("", claim.class.clone()));
         let makes = class.filter(|c| {
-            !c.provisioner.is_empty() && c.provisioner != "kubernetes.io/no-provisioner" && c.reaches(&node.labels)
+            !c.provisioner.is_empty()
+                && c.provisioner != "kubernetes.io/no-provisioner"
+                && c.reaches(&node.labels)
         });
         match makes {
             None => conflict.bind = true,

@@ -13,7 +13,7 @@ use crate::state::{State, World};
 ///
 /// # Errors
 /// A claim does not exist.
-pub fn exclusive(world: &World, pod: &Pod) -> Result<Vec<String>, String> {
+pub(crate) fn exclusive(world: &World, pod: &Pod) -> Result<Vec<String>, String> {
     let mut exclusive = Vec::new();
     for volume in pod.volumes.iter().filter(|v| !v.ephemeral) {
         let claim = world.claims.get(&Key::new(pod.namespace(), volume.claim.clone()));
@@ -26,7 +26,7 @@ pub fn exclusive(world: &World, pod: &Pod) -> Result<Vec<String>, String> {
 }
 
 /// Whether a disk is in use on the node, or an exclusive claim anywhere. `removed` are pods thought away.
-pub fn filter<'a>(
+pub(crate) fn filter<'a>(
     state: &State,
     pod: &Pod,
     exclusive: &[String],

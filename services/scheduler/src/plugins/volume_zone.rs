@@ -17,13 +17,13 @@ const OLD_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
 const OLD_REGION: &str = "failure-domain.beta.kubernetes.io/region";
 
 /// A label and the values it may have.
-pub type Demand = (&'static str, BTreeSet<String>);
+pub(crate) type Demand = (&'static str, BTreeSet<String>);
 
 /// What a pod's volumes demand of a node.
 ///
 /// # Errors
 /// Why the pod can go nowhere for now.
-pub fn demands(world: &World, pod: &Pod) -> Result<Vec<Demand>, String> {
+pub(crate) fn demands(world: &World, pod: &Pod) -> Result<Vec<Demand>, String> {
     let mut demands = Vec::new();
     for volume in pod.volumes.iter().filter(|v| !v.ephemeral) {
         let Some(claim) = world.claims.get(&Key::new(pod.namespace(), volume.claim.clone())) else {
@@ -54,8 +54,10 @@ pub fn demands(world: &World, pod: &Pod) -> Result<Vec<Demand>, String> {
 }
 
 /// Whether the node is elsewhere.
-pub fn filter(demands: &[Demand], node: &Node) -> Option<Cause> {
-    if demands.is_empty() || ![OLD_ZONE, OLD_REGION, ZONE, REGION].iter().any(|key| node.labels.contains_key(*key)) {
+pub(crate) fn filter(demands: &[Demand], node: &Node) -> Option<Cause> {
+    if demands.is_empty()
+        || ![OLD_ZONE, OLD_REGION, ZONE, REGION].iter().any(|key| node.labels.contains_key(*key))
+    {
         return None;
     }
     let holds = |(key, values): &Demand| {

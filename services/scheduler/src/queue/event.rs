@@ -6,7 +6,7 @@ use crate::model::{Capacity, Claim, CsiNode, Node, Pod, StorageClass, Volume};
 
 /// Something happened. Of `old` and `new` the first is `None` for what appeared, the second for what vanished.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub(crate) enum Event {
     /// To a pod that has a node, or to the waiting pod itself.
     Pod {
         /// Before.
@@ -43,32 +43,32 @@ pub enum Event {
 
 /// In what a pod differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PodChange {
+pub(crate) struct PodChange {
     /// Labels.
-    pub labels: bool,
+    pub(crate) labels: bool,
     /// It asks for less.
-    pub shrunk: bool,
+    pub(crate) shrunk: bool,
     /// Its gates are gone.
-    pub ungated: bool,
+    pub(crate) ungated: bool,
     /// Tolerations.
-    pub tolerations: bool,
+    pub(crate) tolerations: bool,
 }
 
 /// In what a node differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NodeChange {
+pub(crate) struct NodeChange {
     /// What pods may ask for.
-    pub allocatable: bool,
+    pub(crate) allocatable: bool,
     /// Labels.
-    pub labels: bool,
+    pub(crate) labels: bool,
     /// Taints, or it is no longer cordoned.
-    pub taints: bool,
+    pub(crate) taints: bool,
 }
 
 impl PodChange {
     /// # Upstream
     /// `pkg/scheduler/framework/events.go` `PodSchedulingPropertiesChange`
-    pub fn between(old: &Pod, new: &Pod) -> Self {
+    pub(crate) fn between(old: &Pod, new: &Pod) -> Self {
         let (before, after) = (&old.class.demand.requests, &new.class.demand.requests);
         let less = |name: &str| before.amount(name) > after.amount(name);
         Self {
@@ -84,7 +84,7 @@ impl PodChange {
 impl NodeChange {
     /// # Upstream
     /// `pkg/scheduler/framework/events.go` `NodeSchedulingPropertiesChange`
-    pub fn between(old: &Node, new: &Node) -> Self {
+    pub(crate) fn between(old: &Node, new: &Node) -> Self {
         Self {
             allocatable: old.allocatable != new.allocatable || old.pods != new.pods,
             labels: old.labels != new.labels,
@@ -93,7 +93,7 @@ impl NodeChange {
     }
 
     /// Whether nothing that matters differs.
-    pub fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == Self::default()
     }
 }

@@ -13,7 +13,9 @@ use crate::state::World;
 /// Whether an event may make a plugin accept a pod it refused.
 pub(super) fn hint(plugin: Plugin, pod: &Pod, event: &Event, world: &World) -> bool {
     match event {
-        Event::Pod { old, new, changes } => pod_hint(plugin, pod, old.as_deref(), new.as_deref(), *changes, world),
+        Event::Pod { old, new, changes } => {
+            pod_hint(plugin, pod, old.as_deref(), new.as_deref(), *changes, world)
+        }
         Event::Node { old, new, .. } => node_hint(plugin, pod, old.as_ref(), new.as_ref(), event, world),
         other => volume_hint(plugin, pod, other),
     }
@@ -68,7 +70,8 @@ fn spread_hint(pod: &Pod, old: Option<&Pod>, new: Option<&Pod>, changes: PodChan
     }
     let default = pod.class.spread.is_empty().then(|| world.default_selector(&pod.class));
     let own = pod.class.spread.iter().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
-    let selectors: Vec<&Selector> = own.filter_map(|c| c.label_selector.as_ref()).chain(default.as_ref()).collect();
+    let selectors: Vec<&Selector> =
+        own.filter_map(|c| c.label_selector.as_ref()).chain(default.as_ref()).collect();
     let matches = |p: Option<&Pod>, s: &Selector| p.is_some_and(|p| s.matches(&p.class.labels));
     match (old, new) {
         (Some(_), Some(_)) => changes.labels && selectors.iter().any(|s| matches(old, s) != matches(new, s)),
@@ -93,8 +96,11 @@ fn affinity_hint(pod: &Pod, old: Option<&Pod>, new: Option<&Pod>, changes: PodCh
         (Some(old), Some(new)) => !wants(old) && wants(new) || shuns(old) && !shuns(new),
         (None, Some(new)) => wants(new),
         (Some(old), None) => {
-            let any = |terms: &[AffinityTerm]| terms.iter().any(|t| t.matches(old.namespace(), &pod.class, None));
-            shuns(old) || any(&old.class.anti_affinity) || old.class.anti_affinity.iter().any(|t| t.namespace_selector.is_some())
+            let any =
+                |terms: &[AffinityTerm]| terms.iter().any(|t| t.matches(old.namespace(), &pod.class, None));
+            shuns(old)
+                || any(&old.class.anti_affinity)
+                || old.class.anti_affinity.iter().any(|t| t.namespace_selector.is_some())
         }
         (None, None) => false,
     }
@@ -151,7 +157,8 @@ fn fits_empty(class: &Class, node: &Node) -> bool {
 
 fn has_more(class: &Class, old: &Node, new: &Node) -> bool {
     let want = &class.demand.requests;
-    let more = |name: &str| want.amount(name) > 0 && new.allocatable.amount(name) > old.allocatable.amount(name);
+    let more =
+        |name: &str| want.amount(name) > 0 && new.allocatable.amount(name) > old.allocatable.amount(name);
     new.pods > old.pods
         || ["cpu", "memory", "ephemeral-storage"].into_iter().any(more)
         || want.scalars.keys().any(|name| more(name))
@@ -176,13 +183,15 @@ fn volume_hint(plugin: Plugin, pod: &Pod, event: &Event) -> bool {
         (Plugin::VolumeZone, Event::Class(old, new)) => old.is_none() && new.waits(),
         (Plugin::VolumeBinding, Event::CsiNode(old, _)) => old.is_none(),
         (Plugin::NodeVolumeLimits, Event::CsiNode(old, new)) => {
-            let limit = |node: &crate::model::CsiNode, driver: &String| node.drivers.get(driver).copied().flatten().unwrap_or(0);
+            let limit = |node: &crate::model::CsiNode, driver: &String| {
+                node.drivers.get(driver).copied().flatten().unwrap_or(0)
+            };
             old.as_ref().is_none_or(|o| new.drivers.keys().any(|d| limit(new, d) > limit(o, d)))
         }
         (Plugin::VolumeBinding, Event::Driver) => true,
-        (Plugin::VolumeBinding, Event::Capacity(old, new)) => {
-            old.as_ref().is_none_or(|o| new.limit.is_some_and(|limit| o.limit.is_none_or(|before| limit > before)))
-        }
+        (Plugin::VolumeBinding, Event::Capacity(old, new)) => old
+            .as_ref()
+            .is_none_or(|o| new.limit.is_some_and(|limit| o.limit.is_none_or(|before| limit > before))),
         (Plugin::NodeVolumeLimits, Event::Detached) => true,
         _ => false,
     }

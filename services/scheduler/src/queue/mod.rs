@@ -6,7 +6,7 @@
 mod event;
 mod hints;
 
-pub use event::{Event, NodeChange, PodChange};
+pub(crate) use event::{Event, NodeChange, PodChange};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -47,20 +47,20 @@ struct Waiting {
 
 /// A pod taken out to be placed.
 #[derive(Debug)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// The pod.
-    pub pod: Arc<Pod>,
+    pub(crate) pod: Arc<Pod>,
     /// How many attempts there were, this one included.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// When it came.
-    pub first: Instant,
+    pub(crate) first: Instant,
 }
 
 type ReadyKey = (Reverse<i32>, Instant, u64, Arc<str>);
 
 /// See the module.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     pods: HashMap<Arc<str>, Waiting>,
     ready: BTreeSet<ReadyKey>,
     backoff: BTreeSet<(Instant, u64, Arc<str>)>,
@@ -72,20 +72,20 @@ pub struct Queue {
 
 /// How many pods wait where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depths {
+pub(crate) struct Depths {
     /// Ready.
-    pub active: usize,
+    pub(crate) active: usize,
     /// Until a time.
-    pub backoff: usize,
+    pub(crate) backoff: usize,
     /// For an event.
-    pub unschedulable: usize,
+    pub(crate) unschedulable: usize,
     /// For a gate.
-    pub gated: usize,
+    pub(crate) gated: usize,
 }
 
 impl Queue {
     /// An empty queue with these shortest and longest times before another attempt.
-    pub fn new(initial: Duration, most: Duration) -> Self {
+    pub(crate) fn new(initial: Duration, most: Duration) -> Self {
         Self {
             pods: HashMap::new(),
             ready: BTreeSet::new(),
@@ -98,7 +98,7 @@ impl Queue {
     }
 
     /// A pod without a node appeared or changed.
-    pub fn set(&mut self, old: Option<&Arc<Pod>>, pod: &Arc<Pod>, world: &World, now: Instant) {
+    pub(crate) fn set(&mut self, old: Option<&Arc<Pod>>, pod: &Arc<Pod>, world: &World, now: Instant) {
         let Some(waiting) = self.pods.get_mut(&pod.uid) else {
             self.count += 1;
             let waiting = Waiting {
@@ -142,20 +142,15 @@ impl Queue {
     }
 
     /// A pod is gone, or has a node.
-    pub fn remove(&mut self, uid: &str) {
+    pub(crate) fn remove(&mut self, uid: &str) {
         let Some((uid, _)) = self.pods.get_key_value(uid) else { return };
         let uid = Arc::clone(uid);
         self.put(&uid, Place::Out);
         self.pods.remove(&uid);
     }
 
-    /// Whether a pod waits here (also while it is being placed).
-    pub fn contains(&self, uid: &str) -> bool {
-        self.pods.contains_key(uid)
-    }
-
     /// The next pod to place.
-    pub fn pop(&mut self, now: Instant) -> Option<Attempt> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<Attempt> {
         self.wake(now);
         let uid = match self.ready.first() {
             Some((.., uid)) => Arc::clone(uid),
@@ -172,7 +167,7 @@ impl Queue {
     }
 
     /// A pod could not be placed: it waits for what its refusers wait for, or for a time after an error.
-    pub fn put_back(&mut self, uid: &str, rejected_by: PluginSet, now: Instant) {
+    pub(crate) fn put_back(&mut self, uid: &str, rejected_by: PluginSet, now: Instant) {
         let Some(waiting) = self.pods.get_mut(uid).filter(|w| w.place == Place::Out) else { return };
         waiting.since = now;
         waiting.rejected_by = rejected_by;
@@ -183,13 +178,16 @@ impl Queue {
             waiting.errors = 0;
         }
         let uid = Arc::clone(&waiting.pod.uid);
-        let place =
-            if rejected_by.is_empty() { Place::Backoff(self.backoff_end(&uid, now)) } else { Place::Unschedulable };
+        let place = if rejected_by.is_empty() {
+            Place::Backoff(self.backoff_end(&uid, now))
+        } else {
+            Place::Unschedulable
+        };
         self.put(&uid, place);
     }
 
     /// Something happened: pods that may fit now become ready, or do so after their time.
-    pub fn happened(&mut self, event: &Event, world: &World, now: Instant) {
+    pub(crate) fn happened(&mut self, event: &Event, world: &World, now: Instant) {
         if self.unschedulable.is_empty() {
             return;
         }
@@ -201,15 +199,17 @@ impl Queue {
     }
 
     /// Makes a pod ready at once.
-    pub fn activate(&mut self, uid: &str) {
-        if let Some(waiting) = self.pods.get(uid).filter(|w| matches!(w.place, Place::Unschedulable | Place::Backoff(_))) {
+    pub(crate) fn activate(&mut self, uid: &str) {
+        if let Some(waiting) =
+            self.pods.get(uid).filter(|w| matches!(w.place, Place::Unschedulable | Place::Backoff(_)))
+        {
             let uid = Arc::clone(&waiting.pod.uid);
             self.put(&uid, Place::Ready);
         }
     }
 
     /// When `pop` may give a pod that it does not give now.
-    pub fn next_wake(&self) -> Option<Instant> {
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
         let backoff = self.backoff.first().map(|(at, ..)| *at);
         let waiting = self.unschedulable.iter().filter_map(|uid| self.pods.get(uid));
         let flush = waiting.map(|w| w.since + UNSCHEDULABLE_MOST).min();
@@ -217,8 +217,9 @@ impl Queue {
     }
 
     /// How many wait where.
-    pub fn depths(&self) -> Depths {
-        let (active, backoff, unschedulable) = (self.ready.len(), self.backoff.len(), self.unschedulable.len());
+    pub(crate) fn depths(&self) -> Depths {
+        let (active, backoff, unschedulable) =
+            (self.ready.len(), self.backoff.len(), self.unschedulable.len());
         let gated = self.pods.values().filter(|w| w.place == Place::Gated).count();
         Depths { active, backoff, unschedulable, gated }
     }
@@ -230,7 +231,8 @@ impl Queue {
             self.put(&uid, Place::Ready);
         }
         if self.ready.is_empty() {
-            let old = |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.since + UNSCHEDULABLE_MOST <= now);
+            let old =
+                |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.since + UNSCHEDULABLE_MOST <= now);
             let uids: Vec<Arc<str>> = self.unschedulable.iter().filter(old).cloned().collect();
             for uid in uids {
                 self.requeue(&uid, now);
@@ -277,7 +279,8 @@ impl Waiting {
     /// # Upstream
     /// `scheduling_queue.go` `isPodWorthRequeuing`
     fn is_worth(&self, event: &Event, world: &World) -> bool {
-        self.rejected_by.is_empty() || self.rejected_by.iter().any(|p| hints::hint(p, &self.pod, event, world))
+        self.rejected_by.is_empty()
+            || self.rejected_by.iter().any(|p| hints::hint(p, &self.pod, event, world))
     }
 }
 

@@ -6,27 +6,27 @@ use std::sync::Arc;
 use crate::model::{Node, Pod};
 
 /// Where a node stands in the columns.
-pub type Slot = u32;
+pub(crate) type Slot = u32;
 
 /// Index of milli-CPU in the packed columns.
-pub const CPU: usize = 0;
+pub(crate) const CPU: usize = 0;
 /// Of memory.
-pub const MEMORY: usize = 1;
+pub(crate) const MEMORY: usize = 1;
 /// Of local storage.
-pub const EPHEMERAL: usize = 2;
+pub(crate) const EPHEMERAL: usize = 2;
 /// Of the number of pods.
-pub const PODS: usize = 3;
+pub(crate) const PODS: usize = 3;
 
 /// A resource few nodes have.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Scalar {
+pub(crate) struct Scalar {
     allocatable: Vec<i64>,
     requested: Vec<i64>,
 }
 
 /// Nodes by slot. A slot whose node is `None` is free, or holds pods of a node that is not known (yet, or any more).
 #[derive(Debug, Default)]
-pub struct Columns {
+pub(crate) struct Columns {
     nodes: Vec<Option<Arc<Node>>>,
     names: Vec<String>,
     by_name: HashMap<String, Slot>,
@@ -48,68 +48,63 @@ fn index(slot: Slot) -> usize {
 
 impl Columns {
     /// How many slots there are, free ones included.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is no slot.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
     /// The slots of known nodes, zone by zone in turn.
-    pub fn order(&self) -> &[Slot] {
+    pub(crate) fn order(&self) -> &[Slot] {
         &self.order
     }
 
     /// The slot of a node.
-    pub fn find(&self, name: &str) -> Option<Slot> {
+    pub(crate) fn find(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied()
     }
 
     /// The node of a slot.
-    pub fn node(&self, slot: Slot) -> Option<&Arc<Node>> {
+    pub(crate) fn node(&self, slot: Slot) -> Option<&Arc<Node>> {
         self.nodes.get(index(slot))?.as_ref()
     }
 
     /// The name a slot has, known node or not.
-    pub fn name(&self, slot: Slot) -> &str {
+    pub(crate) fn name(&self, slot: Slot) -> &str {
         &self.names[index(slot)]
     }
 
     /// Changes whenever anything of the node does.
-    pub fn version(&self, slot: Slot) -> u64 {
+    pub(crate) fn version(&self, slot: Slot) -> u64 {
         self.version[index(slot)]
     }
 
     /// What pods may ask for.
-    pub fn allocatable(&self, which: usize, slot: Slot) -> i64 {
+    pub(crate) fn allocatable(&self, which: usize, slot: Slot) -> i64 {
         self.allocatable[which][index(slot)]
     }
 
     /// What its pods ask for.
-    pub fn requested(&self, which: usize, slot: Slot) -> i64 {
+    pub(crate) fn requested(&self, which: usize, slot: Slot) -> i64 {
         self.requested[which][index(slot)]
     }
 
     /// The same with defaults for pods that ask for nothing; CPU and memory only.
-    pub fn nonzero(&self, which: usize, slot: Slot) -> i64 {
+    pub(crate) fn nonzero(&self, which: usize, slot: Slot) -> i64 {
         self.nonzero[which][index(slot)]
     }
 
     /// Allocatable and requested of a resource few nodes have.
-    pub fn scalar(&self, name: &str, slot: Slot) -> (i64, i64) {
+    pub(crate) fn scalar(&self, name: &str, slot: Slot) -> (i64, i64) {
         let at = |column: &Vec<i64>| column.get(index(slot)).copied().unwrap_or(0);
         self.scalars.get(name).map_or((0, 0), |s| (at(&s.allocatable), at(&s.requested)))
     }
 
     /// The pods of a node.
-    pub fn pods(&self, slot: Slot) -> &[Arc<Pod>] {
+    pub(crate) fn pods(&self, slot: Slot) -> &[Arc<Pod>] {
         &self.pods[index(slot)]
     }
 
     /// How many nodes have an image.
-    pub fn nodes_with_image(&self, hash: u64) -> u32 {
+    pub(crate) fn nodes_with_image(&self, hash: u64) -> u32 {
         self.image_nodes.get(&hash).copied().unwrap_or(0)
     }
 
@@ -123,7 +118,11 @@ impl Columns {
             self.names.push(String::new());
             self.pods.push(Vec::new());
             self.version.push(0);
-            self.allocatable.iter_mut().chain(&mut self.requested).chain(&mut self.nonzero).for_each(|c| c.push(0));
+            self.allocatable
+                .iter_mut()
+                .chain(&mut self.requested)
+                .chain(&mut self.nonzero)
+                .for_each(|c| c.push(0));
             // slots are counted in u32: there are not as many nodes
             (self.nodes.len() - 1) as Slot
         });

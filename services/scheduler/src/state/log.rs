@@ -11,32 +11,32 @@ const KEPT: usize = 1 << 14;
 
 /// A pod came to a node or left it.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// What kind of pod.
-    pub class: Arc<Class>,
+    pub(crate) class: Arc<Class>,
     /// Whether it is on its way out.
-    pub deleting: bool,
+    pub(crate) deleting: bool,
     /// The node.
-    pub slot: Slot,
+    pub(crate) slot: Slot,
     /// 1 or −1.
-    pub sign: i64,
+    pub(crate) sign: i64,
 }
 
 /// The last changes; a reader's cursor is the number of the next entry it has not seen.
 #[derive(Debug, Default)]
-pub struct Log {
+pub(crate) struct Log {
     first: u64,
     entries: VecDeque<Entry>,
 }
 
 impl Log {
     /// The cursor of who has seen everything.
-    pub fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
     /// What came after a cursor; `None` when that is not known any more.
-    pub fn since(&self, cursor: u64) -> Option<impl Iterator<Item = &Entry>> {
+    pub(crate) fn since(&self, cursor: u64) -> Option<impl Iterator<Item = &Entry>> {
         let skip = usize::try_from(cursor.checked_sub(self.first)?).ok()?;
         (skip <= self.entries.len()).then(|| self.entries.range(skip..))
     }

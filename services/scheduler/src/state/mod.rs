@@ -13,11 +13,11 @@ mod nominated;
 mod topology;
 mod world;
 
-pub use columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS, Slot};
-pub use log::{Entry, Log};
-pub use nominated::Nominated;
-pub use topology::{KeyId, NO_DOMAIN, Topology};
-pub use world::{Assumed, World};
+pub(crate) use columns::{CPU, Columns, EPHEMERAL, MEMORY, PODS, Slot};
+pub(crate) use log::{Entry, Log};
+pub(crate) use nominated::Nominated;
+pub(crate) use topology::{KeyId, NO_DOMAIN, Topology};
+pub(crate) use world::World;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,24 +26,24 @@ use crate::model::{Node, Pod};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct State {
+pub(crate) struct State {
     /// The columns.
-    pub nodes: Columns,
+    pub(crate) nodes: Columns,
     /// Domains of the topology keys that are asked for.
-    pub topology: Topology,
+    pub(crate) topology: Topology,
     /// Pods that came and went.
-    pub log: Log,
+    pub(crate) log: Log,
     /// Pods for which room is being made.
-    pub nominated: Nominated,
+    pub(crate) nominated: Nominated,
     /// Claims in use, by namespace and name, and how many pods use them.
-    pub claims: HashMap<(String, String), usize>,
+    pub(crate) claims: HashMap<(String, String), usize>,
     placed: HashMap<Arc<str>, Slot>,
     assumed: HashMap<Arc<str>, Arc<Pod>>,
 }
 
 impl State {
     /// A node appeared or changed.
-    pub fn set_node(&mut self, node: &Arc<Node>) {
+    pub(crate) fn set_node(&mut self, node: &Arc<Node>) {
         let slot = self.nodes.slot(&node.name);
         let before = self.nodes.node(slot).cloned();
         let same = |b: &Arc<Node>| b.labels == node.labels && b.taints == node.taints;
@@ -58,7 +58,7 @@ impl State {
     }
 
     /// A node is gone. Its pods stay known until they go.
-    pub fn remove_node(&mut self, name: &str) {
+    pub(crate) fn remove_node(&mut self, name: &str) {
         let Some(slot) = self.nodes.find(name) else { return };
         self.nodes.set(slot, None);
         self.topology.set(slot, None);
@@ -67,46 +67,48 @@ impl State {
     }
 
     /// A pod is on a node, as far as the API server says.
-    pub fn set_pod(&mut self, pod: &Arc<Pod>) {
+    pub(crate) fn set_pod(&mut self, pod: &Arc<Pod>) {
         self.assumed.remove(&pod.uid);
         self.place(pod);
     }
 
     /// A pod will be on a node: its binding is under way.
-    pub fn assume(&mut self, pod: &Arc<Pod>) {
+    pub(crate) fn assume(&mut self, pod: &Arc<Pod>) {
         self.assumed.insert(Arc::clone(&pod.uid), Arc::clone(pod));
         self.place(pod);
     }
 
     /// A pod that was assumed will not be there after all; does nothing once the API server has confirmed it.
-    pub fn forget(&mut self, uid: &str) -> Option<Arc<Pod>> {
+    pub(crate) fn forget(&mut self, uid: &str) -> Option<Arc<Pod>> {
         let pod = self.assumed.remove(uid)?;
         self.take_off(uid);
         Some(pod)
     }
 
     /// Whether a pod's binding is under way.
-    pub fn assumed(&self, uid: &str) -> Option<&Arc<Pod>> {
+    pub(crate) fn assumed(&self, uid: &str) -> Option<&Arc<Pod>> {
         self.assumed.get(uid)
     }
 
     /// A pod is gone.
-    pub fn remove_pod(&mut self, uid: &str) {
+    pub(crate) fn remove_pod(&mut self, uid: &str) {
         self.assumed.remove(uid);
         self.take_off(uid);
     }
 
     /// Starts following a topology key.
-    pub fn key(&mut self, name: &str) -> KeyId {
+    pub(crate) fn key(&mut self, name: &str) -> KeyId {
         let nodes = &self.nodes;
         self.topology.key(name, |slot| nodes.node(slot).and_then(|n| n.labels.get(name)), nodes.len())
     }
 
     fn place(&mut self, pod: &Arc<Pod>) {
-        let slot = self.nodes.slot(&pod.node);
-        if self.placed.get(&pod.uid) == Some(&slot) {
+        let known = self.nodes.find(&pod.node).filter(|slot| self.placed.get(&pod.uid) == Some(slot));
+        if let Some(slot) = known {
             let same = |known: &Arc<Pod>| {
-                Arc::ptr_eq(&known.class, &pod.class) && known.deleting == pod.deleting && known.volumes == pod.volumes
+                Arc::ptr_eq(&known.class, &pod.class)
+                    && known.deleting == pod.deleting
+                    && known.volumes == pod.volumes
             };
             if let Some(known) = self.nodes.pod_mut(slot, &pod.uid).filter(|known| same(known)) {
                 *known = Arc::clone(pod);
@@ -114,6 +116,8 @@ impl State {
             }
         }
         self.take_off(&pod.uid);
+        // only now: taking the last pod off an unknown node frees its slot
+        let slot = self.nodes.slot(&pod.node);
         self.placed.insert(Arc::clone(&pod.uid), slot);
         self.nodes.add(slot, Arc::clone(pod));
         self.count_claims(pod, true);

@@ -6,10 +6,10 @@ use super::Slot;
 use crate::model::Labels;
 
 /// A topology key that is followed.
-pub type KeyId = usize;
+pub(crate) type KeyId = usize;
 
 /// The domain of a node without the label.
-pub const NO_DOMAIN: u32 = u32::MAX;
+pub(crate) const NO_DOMAIN: u32 = u32::MAX;
 
 #[derive(Debug, Default)]
 struct Key {
@@ -20,7 +20,7 @@ struct Key {
 
 /// Domains by key and slot.
 #[derive(Debug, Default)]
-pub struct Topology {
+pub(crate) struct Topology {
     keys: Vec<Key>,
 }
 
@@ -41,17 +41,12 @@ impl Key {
 
 impl Topology {
     /// The domain of a node.
-    pub fn domain(&self, key: KeyId, slot: Slot) -> u32 {
+    pub(crate) fn domain(&self, key: KeyId, slot: Slot) -> u32 {
         self.keys[key].domains.get(slot as usize).copied().unwrap_or(NO_DOMAIN)
     }
 
-    /// The domains of all nodes, by slot.
-    pub fn domains(&self, key: KeyId) -> &[u32] {
-        &self.keys[key].domains
-    }
-
     /// How many domains there may be: every domain is less than this.
-    pub fn size(&self, key: KeyId) -> usize {
+    pub(crate) fn size(&self, key: KeyId) -> usize {
         self.keys[key].values.len()
     }
 

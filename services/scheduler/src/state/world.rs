@@ -6,52 +6,68 @@ use std::sync::Arc;
 use client::{Key, Snapshot};
 
 use crate::model::{
-    Attachment, Budget, Capacity, Claim, Class, CsiNode, Driver, Labels, Namespace, Selecting, Selector, Service,
-    StorageClass, Volume,
+    Attachment, Budget, Capacity, Claim, Class, CsiNode, Driver, Labels, Namespace, Selecting, Selector,
+    Service, StorageClass, Volume,
 };
 
 /// Snapshots by kind.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// Namespaces.
-    pub namespaces: Arc<Snapshot<Namespace>>,
+    pub(crate) namespaces: Arc<Snapshot<Namespace>>,
     /// Services.
-    pub services: Arc<Snapshot<Service>>,
+    pub(crate) services: Arc<Snapshot<Service>>,
     /// ReplicationControllers.
-    pub replication_controllers: Arc<Snapshot<Selecting>>,
+    pub(crate) replication_controllers: Arc<Snapshot<Selecting>>,
     /// ReplicaSets.
-    pub replica_sets: Arc<Snapshot<Selecting>>,
+    pub(crate) replica_sets: Arc<Snapshot<Selecting>>,
     /// StatefulSets.
-    pub stateful_sets: Arc<Snapshot<Selecting>>,
+    pub(crate) stateful_sets: Arc<Snapshot<Selecting>>,
     /// Disruption budgets.
-    pub budgets: Arc<Snapshot<Budget>>,
+    pub(crate) budgets: Arc<Snapshot<Budget>>,
     /// PersistentVolumes.
-    pub volumes: Arc<Snapshot<Volume>>,
+    pub(crate) volumes: Arc<Snapshot<Volume>>,
     /// Their claims.
-    pub claims: Arc<Snapshot<Claim>>,
+    pub(crate) claims: Arc<Snapshot<Claim>>,
     /// Storage classes.
-    pub classes: Arc<Snapshot<StorageClass>>,
+    pub(crate) classes: Arc<Snapshot<StorageClass>>,
     /// CSINodes.
-    pub csi_nodes: Arc<Snapshot<CsiNode>>,
+    pub(crate) csi_nodes: Arc<Snapshot<CsiNode>>,
     /// CSIDrivers.
-    pub drivers: Arc<Snapshot<Driver>>,
+    pub(crate) drivers: Arc<Snapshot<Driver>>,
     /// CSIStorageCapacities.
-    pub capacities: Arc<Snapshot<Capacity>>,
+    pub(crate) capacities: Arc<Snapshot<Capacity>>,
     /// VolumeAttachments, with the index `node`.
-    pub attachments: Arc<Snapshot<Attachment>>,
+    pub(crate) attachments: Arc<Snapshot<Attachment>>,
     /// Volumes and claims promised to pods whose binding is under way.
-    pub assumed: Assumed,
+    pub(crate) assumed: Assumed,
     namespaces_changed: u64,
     selecting_changed: HashMap<String, u64>,
 }
 
 /// What was promised and is not written yet, or not seen yet.
 #[derive(Debug, Default)]
-pub struct Assumed {
+pub(crate) struct Assumed {
     /// The claim a volume is promised to, and the volume's revision at that time.
-    pub volumes: HashMap<String, (Key, String)>,
+    pub(crate) volumes: HashMap<String, (Key, String)>,
     /// The node a claim's volume shall be made for, and the claim's revision at that time.
-    pub claims: HashMap<Key, (String, String)>,
+    pub(crate) claims: HashMap<Key, (String, String)>,
+}
+
+impl Assumed {
+    /// A volume is seen at a revision (`None`: gone): a promise made at another one is kept or broken by now.
+    pub(crate) fn saw_volume(&mut self, name: &str, revision: Option<&str>) {
+        if self.volumes.get(name).is_some_and(|(_, at)| Some(at.as_str()) != revision) {
+            self.volumes.remove(name);
+        }
+    }
+
+    /// The same of a claim.
+    pub(crate) fn saw_claim(&mut self, key: &Key, revision: Option<&str>) {
+        if self.claims.get(key).is_some_and(|(_, at)| Some(at.as_str()) != revision) {
+            self.claims.remove(key);
+        }
+    }
 }
 
 impl Default for World {
@@ -82,27 +98,27 @@ impl Default for World {
 
 impl World {
     /// A namespace's labels.
-    pub fn namespace_labels(&self, name: &str) -> Option<&Labels> {
+    pub(crate) fn namespace_labels(&self, name: &str) -> Option<&Labels> {
         self.namespaces.get(&Key::new("", name)).map(|n| &n.labels)
     }
 
     /// Changes when labels of namespaces do.
-    pub fn namespaces_changed(&self) -> u64 {
+    pub(crate) fn namespaces_changed(&self) -> u64 {
         self.namespaces_changed
     }
 
     /// Says that labels of namespaces changed.
-    pub fn note_namespaces(&mut self) {
+    pub(crate) fn note_namespaces(&mut self) {
         self.namespaces_changed += 1;
     }
 
     /// Changes when what selects pods of a namespace does.
-    pub fn selecting_changed(&self, namespace: &str) -> u64 {
+    pub(crate) fn selecting_changed(&self, namespace: &str) -> u64 {
         self.selecting_changed.get(namespace).copied().unwrap_or(0)
     }
 
     /// Says that what selects pods of a namespace changed.
-    pub fn note_selecting(&mut self, namespace: &str) {
+    pub(crate) fn note_selecting(&mut self, namespace: &str) {
         *self.selecting_changed.entry(namespace.to_owned()).or_default() += 1;
     }
 
@@ -110,7 +126,7 @@ impl World {
     ///
     /// # Upstream
     /// `pkg/scheduler/framework/plugins/helper/spread.go` `DefaultSelector`
-    pub fn default_selector(&self, class: &Class) -> Selector {
+    pub(crate) fn default_selector(&self, class: &Class) -> Selector {
         let mut selector = Selector::default();
         for (_, service) in self.services.namespace(&class.namespace) {
             if let Some(labels) = &service.selector

@@ -8,8 +8,8 @@
 mod own;
 mod template;
 
-pub use own::{Own, Rejection};
-pub use template::{Look, Template};
+pub(crate) use own::Own;
+pub(crate) use template::{Look, Template};
 
 use std::collections::HashMap;
 
@@ -22,14 +22,14 @@ const KEPT: usize = 32;
 
 /// The templates of one profile.
 #[derive(Debug, Default)]
-pub struct Templates {
+pub(crate) struct Templates {
     by_class: HashMap<u64, (u64, Template)>,
     clock: u64,
 }
 
 impl Templates {
     /// The template of a class, brought up to date.
-    pub fn of(
+    pub(crate) fn of(
         &mut self,
         class: &std::sync::Arc<Class>,
         profile: &Profile,

@@ -1,30 +1,30 @@
 //! What is a pod's own: volumes, and the one node it may be for.
 
-use crate::model::Pod;
 use crate::config::Profile;
+use crate::model::Pod;
 use crate::plugins::{Plugin, node_affinity, volume_binding, volume_restrictions, volume_zone};
 use crate::state::{Slot, State, World};
 
 /// Why no node has to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejection {
+pub(crate) struct Rejection {
     /// Whose verdict.
-    pub plugin: Plugin,
+    pub(crate) plugin: Plugin,
     /// In its words.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// What is a pod's own, looked up before nodes are.
 #[derive(Debug, Default)]
-pub struct Own {
+pub(crate) struct Own {
     /// Its claims.
-    pub claims: Option<volume_binding::Claims>,
+    pub(crate) claims: Option<volume_binding::Claims>,
     /// What its volumes' zones demand.
-    pub zones: Vec<volume_zone::Demand>,
+    pub(crate) zones: Vec<volume_zone::Demand>,
     /// Claims only it may use.
-    pub exclusive: Vec<String>,
+    pub(crate) exclusive: Vec<String>,
     /// The only nodes that can do, when it names them.
-    pub only: Option<Vec<Slot>>,
+    pub(crate) only: Option<Vec<Slot>>,
 }
 
 impl Own {
@@ -35,7 +35,7 @@ impl Own {
     ///
     /// # Upstream
     /// `pkg/scheduler/framework/runtime/framework.go` `RunPreFilterPlugins`
-    pub fn of(pod: &Pod, profile: &Profile, state: &State, world: &World) -> Result<Self, Rejection> {
+    pub(crate) fn of(pod: &Pod, profile: &Profile, state: &State, world: &World) -> Result<Self, Rejection> {
         let reject = |plugin| move |message: String| Rejection { plugin, message };
         let mut own = Self::default();
         if profile.filters.has(Plugin::NodeAffinity) {

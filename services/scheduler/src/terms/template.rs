@@ -10,8 +10,9 @@ use crate::plugins::inter_pod_affinity::{PodTerms, Target};
 use crate::plugins::node_resources::Shift;
 use crate::plugins::pod_topology_spread::Spreads;
 use crate::plugins::{
-    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_ports, node_resources, node_unschedulable,
-    node_volume_limits, normalize, taint_toleration, volume_binding, volume_restrictions, volume_zone,
+    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_ports, node_resources,
+    node_unschedulable, node_volume_limits, normalize, taint_toleration, volume_binding, volume_restrictions,
+    volume_zone,
 };
 use crate::state::{Entry, Slot, State, World};
 
@@ -38,7 +39,7 @@ enum Effect {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Template {
+pub(crate) struct Template {
     class: Arc<Class>,
     local: Vec<Local>,
     images: (usize, Vec<u32>),
@@ -53,22 +54,22 @@ pub struct Template {
 
 /// What a look at a node needs.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a> {
+pub(crate) struct Look<'a> {
     /// The pod.
-    pub pod: &'a Pod,
+    pub(crate) pod: &'a Pod,
     /// What is its own.
-    pub own: &'a Own,
+    pub(crate) own: &'a Own,
     /// Its profile.
-    pub profile: &'a Profile,
+    pub(crate) profile: &'a Profile,
     /// Nodes and pods.
-    pub state: &'a State,
+    pub(crate) state: &'a State,
     /// The rest.
-    pub world: &'a World,
+    pub(crate) world: &'a World,
 }
 
 impl Template {
     /// Compiles a class.
-    pub fn new(class: &Arc<Class>, profile: &Profile, state: &mut State, world: &World) -> Self {
+    pub(crate) fn new(class: &Arc<Class>, profile: &Profile, state: &mut State, world: &World) -> Self {
         let spreads = |state: &mut State, action: &str, on: bool| {
             if on { Spreads::of(class, &profile.spread, state, world, action) } else { Spreads::default() }
         };
@@ -80,7 +81,11 @@ impl Template {
             images: (0, Vec::new()),
             hard: spreads(state, "DoNotSchedule", filters(Plugin::PodTopologySpread)),
             soft: spreads(state, "ScheduleAnyway", profile.weight(Plugin::PodTopologySpread) != 0),
-            terms: if affinity { PodTerms::of(class, &profile.pod_affinity, state, world) } else { PodTerms::default() },
+            terms: if affinity {
+                PodTerms::of(class, &profile.pod_affinity, state, world)
+            } else {
+                PodTerms::default()
+            },
             effects: HashMap::new(),
             cursor: 0,
             namespaces: world.namespaces_changed(),
@@ -91,13 +96,13 @@ impl Template {
     }
 
     /// Whether it was compiled from something that is not so any more.
-    pub fn is_outdated(&self, world: &World) -> bool {
+    pub(crate) fn is_outdated(&self, world: &World) -> bool {
         self.namespaces != world.namespaces_changed()
             || self.selecting != world.selecting_changed(&self.class.namespace)
     }
 
     /// Follows the log.
-    pub fn catch_up(&mut self, profile: &Profile, state: &mut State, world: &World) {
+    pub(crate) fn catch_up(&mut self, profile: &Profile, state: &mut State, world: &World) {
         let end = state.log.end();
         if self.cursor != end {
             let entries: Option<Vec<Entry>> = state.log.since(self.cursor).map(|e| e.cloned().collect());
@@ -112,7 +117,8 @@ impl Template {
             }
         }
         self.local.resize(state.nodes.len(), Local::default());
-        let counts: Vec<u32> = self.class.images.iter().map(|hash| state.nodes.nodes_with_image(*hash)).collect();
+        let counts: Vec<u32> =
+            self.class.images.iter().map(|hash| state.nodes.nodes_with_image(*hash)).collect();
         let images = (if counts.iter().any(|c| *c > 0) { state.nodes.order().len() } else { 0 }, counts);
         if self.images != images {
             self.images = images;
@@ -181,17 +187,17 @@ impl Template {
     }
 
     /// Whether a node refuses the pod, and why.
-    pub fn check(&mut self, look: &Look<'_>, slot: Slot) -> Option<Cause> {
+    pub(crate) fn check(&mut self, look: &Look<'_>, slot: Slot) -> Option<Cause> {
         self.local(look, slot).cause.or_else(|| self.wider(look, slot, Shift::default()))
     }
 
     /// The same with pods thought away from the node or onto it. Their effects must be known ([`Template::learn`]).
-    pub fn check_with(&self, look: &Look<'_>, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
+    pub(crate) fn check_with(&self, look: &Look<'_>, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
         local_cause(&self.class, look, slot, shift).or_else(|| self.wider(look, slot, shift))
     }
 
     /// Learns what pods change, for [`Template::check_with`].
-    pub fn learn<'a>(
+    pub(crate) fn learn<'a>(
         &mut self,
         pods: impl IntoIterator<Item = &'a Arc<Pod>>,
         profile: &Profile,
@@ -239,10 +245,9 @@ impl Template {
     fn wider(&self, look: &Look<'_>, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
         let shifts = self.shifts(shift);
         let own = look.own;
-        if !(look.pod.volumes.is_empty() && look.pod.disks.is_empty()) {
-            if let Some(cause) = volumes_cause(look, own, slot, shift) {
-                return Some(cause);
-            }
+        let has_volumes = !(look.pod.volumes.is_empty() && look.pod.disks.is_empty());
+        if has_volumes && let Some(cause) = volumes_cause(look, own, slot, shift) {
+            return Some(cause);
         }
         let sum = |effect: &dyn Fn(Effect) -> i64| shifts.iter().map(|(e, sign)| sign * effect(*e)).sum();
         let hard = |i| sum(&|e| i64::from(e == Effect::Hard(i)));
@@ -274,12 +279,13 @@ impl Template {
     ///
     /// # Upstream
     /// `pkg/scheduler/framework/runtime/framework.go` `RunScorePlugins`
-    pub fn scores(&self, look: &Look<'_>, slots: &[Slot]) -> Vec<i64> {
+    pub(crate) fn scores(&self, look: &Look<'_>, slots: &[Slot]) -> Vec<i64> {
         let profile = look.profile;
         let local = |slot: &Slot| &self.local[*slot as usize];
         let most_taints = slots.iter().map(|s| i64::from(local(s).taints)).max().unwrap_or(0);
         let most_preferred = slots.iter().map(|s| i64::from(local(s).preferred)).max().unwrap_or(0);
-        let (taints, preferred) = (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
+        let (taints, preferred) =
+            (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
         let total = |slot: &Slot| {
             let l = local(slot);
             i64::from(l.score)
@@ -297,7 +303,7 @@ impl Template {
     }
 
     /// Upstream's words for a cause.
-    pub fn reasons(&self, look: &Look<'_>, slot: Slot, cause: Cause, shift: Shift<'_>) -> Vec<String> {
+    pub(crate) fn reasons(&self, look: &Look<'_>, slot: Slot, cause: Cause, shift: Shift<'_>) -> Vec<String> {
         match cause {
             Cause::Resources(_) => {
                 node_resources::reasons(&self.class, &look.profile.resources, &look.state.nodes, slot, shift)
@@ -349,7 +355,9 @@ fn volumes_cause(look: &Look<'_>, own: &Own, slot: Slot, shift: Shift<'_>) -> Op
     let on = |plugin| look.profile.filters.has(plugin);
     if on(Plugin::VolumeRestrictions) {
         let pods = pods(look, slot, shift);
-        if let Some(cause) = volume_restrictions::filter(look.state, look.pod, &own.exclusive, shift.removed, pods) {
+        if let Some(cause) =
+            volume_restrictions::filter(look.state, look.pod, &own.exclusive, shift.removed, pods)
+        {
             return Some(cause);
         }
     }

@@ -7,7 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::BootstrapError;
 
-const MODULES: [&str; 4] = ["overlay", "nf_conntrack", "br_netfilter", "nf_tables"];
+/// Modules, and what shows that the kernel has them built in. nftables loads its own when it is first used.
+const MODULES: [(&str, &str); 3] = [
+    ("overlay", ""),
+    ("nf_conntrack", "/proc/sys/net/netfilter/nf_conntrack_max"),
+    ("br_netfilter", "/proc/sys/net/bridge"),
+];
 
 /// Settings k3s makes.
 const NETWORK: [(&str, &str); 4] = [
@@ -31,8 +36,9 @@ const KUBELET: [(&str, &str); 4] = [
 
 /// Sets what is not set. What cannot be set is a warning, as with k3s: a kernel may have it built in or forbidden.
 pub(super) fn prepare(protect: bool, v6: bool, warnings: &mut Vec<String>) -> Result<(), BootstrapError> {
-    for module in MODULES {
-        if !has_module(module) {
+    for (module, sign) in MODULES {
+        let built_in = !sign.is_empty() && Path::new(sign).exists();
+        if !built_in && !has_module(module) {
             load(module, warnings);
         }
     }

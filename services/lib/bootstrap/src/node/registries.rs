@@ -54,11 +54,12 @@ fn render(config: &Value, no_default: bool) -> Result<BTreeMap<String, String>, 
         let (folder, default) = match host.as_str() {
             "*" => ("_default".to_owned(), String::new()),
             "docker.io" => (host.clone(), "https://registry-1.docker.io".to_owned()),
-            _ => (host.replace(':', "_").replace('/', "_"), format!("https://{host}")),
+            _ => (host.replace([':', '/'], "_"), format!("https://{host}")),
         };
         let mut lines = vec![HEADER.to_owned()];
         let listed = mirror["endpoint"].as_array().is_some_and(|e| !e.is_empty());
-        if !default.is_empty() && !(no_default && listed) {
+        let left_out = default.is_empty() || (no_default && listed);
+        if !left_out {
             lines.push(format!("server = {}", Value::from(format!("{default}/v2"))));
         }
         let mut endpoints: Vec<String> = mirror["endpoint"]

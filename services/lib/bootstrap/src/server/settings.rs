@@ -110,6 +110,21 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
     for name in ["client-ca.crt", "client-ca.key", "server-ca.key"] {
         hand.copy(name, &places.tls(name))?;
     }
+    // manifests may hold anything: they are applied by k3s's own identity for it
+    let (certificate, key) = hand.pair("supervisor", &places.tls("client-supervisor"), report)?;
+    let authority = places.daemon("controller").join("server-ca.crt");
+    let supervisor = pki::kubeconfig_of_files(&step.api, &authority, &certificate, &key);
+    let addons = json!({
+        "kubeconfig": hand.put("supervisor.kubeconfig", &supervisor)?,
+        // through the link its unit names
+        "directory": places.run.join("data/server/manifests"),
+        "packaged": step.options.libexec.join("../../share/k3s-rs/manifests"),
+        "disable": step.server.disable,
+        "clusterDomain": cluster.domain,
+        "clusterDNS": cluster.dns,
+        "systemDefaultRegistry": cluster.default_registry,
+        "defaultLocalStoragePath": step.server.local_storage,
+    });
     let mut settings = map(json!({
         "kubeconfig": kubeconfig,
         "clusterSigningCertFile": hand.copy("client-ca.nochain.crt", &places.tls("client-ca.nochain.crt"))?,
@@ -120,6 +135,7 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         "serviceClusterIPRange": Cluster::cidrs(&cluster.service_cidrs),
         // a single server needs no election
         "leaderElect": false,
+        "addons": addons,
         "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
     }));
     if cluster.disable_servicelb {

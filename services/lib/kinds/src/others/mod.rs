@@ -19,6 +19,9 @@ use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
+/// k3s's record of an applied manifest.
+pub(crate) static ADDON: Kind = Kind { generation: SPEC, columns: rows::ADDON, row: rows::addon, ..PLAIN };
+
 /// Role, ClusterRole: names are path segments.
 pub(crate) static ROLE: Kind = Kind {
     validate: validate::role,

@@ -73,6 +73,7 @@ fn spec(errors: &mut Errors, spec: &Map, path: &str) {
             problems(errors, &child(path, key), name, content::dns1123_label(name));
         }
     }
+    sysctls(errors, spec, &format!("{path}.securityContext.sysctls"));
     tolerations(errors, spec, &child(path, "tolerations"));
     for (i, constraint) in maps(spec, "topologySpreadConstraints").enumerate() {
         let at = format!("{path}.topologySpreadConstraints[{i}]");
@@ -88,6 +89,55 @@ fn spec(errors: &mut Errors, spec: &Map, path: &str) {
             errors.push(field::Error::not_supported(child(&at, "whenUnsatisfiable"), when, &supported));
         }
     }
+}
+
+/// Kernel parameters of a pod: well named, each once, and not those of a namespace it shares with the node.
+///
+/// # Upstream
+/// `pkg/apis/core/validation/validation.go` `validateSysctls`
+fn sysctls(errors: &mut Errors, spec: &Map, path: &str) {
+    const FORM: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+    let on = |key: &str| spec.get(key).and_then(Value::as_bool) == Some(true);
+    let mut seen = std::collections::BTreeSet::new();
+    let all = map(spec, "securityContext").into_iter().flat_map(|context| maps(context, "sysctls"));
+    for (i, sysctl) in all.enumerate() {
+        let (at, name) = (format!("{path}[{i}].name"), text(sysctl, "name"));
+        if name.is_empty() {
+            errors.push(field::Error::required(at.as_str(), ""));
+        } else if !is_sysctl(name) {
+            errors.push(field::Error::invalid_str(at.as_str(), name, FORM));
+        } else if seen.contains(name) {
+            errors.push(field::Error::duplicate(at.as_str(), name));
+        }
+        let dotted = if slash_first(name) { name.replace('/', ".") } else { name.to_owned() };
+        let of_ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|start| dotted.starts_with(start))
+            || dotted == "kernel.sem";
+        if on("hostNetwork") && dotted.starts_with("net.") {
+            let detail = "may not be specified when 'hostNetwork' is true";
+            errors.push(field::Error::invalid_str(at.as_str(), name, detail));
+        }
+        if on("hostIPC") && of_ipc {
+            let detail = "may not be specified when 'hostIPC' is true";
+            errors.push(field::Error::invalid_str(at.as_str(), name, detail));
+        }
+        seen.insert(name);
+    }
+}
+
+/// Whether slashes separate the parts; dots are then part of a name.
+fn slash_first(name: &str) -> bool {
+    name.find(['.', '/']).is_some_and(|at| name.as_bytes()[at] == b'/')
+}
+
+fn is_sysctl(name: &str) -> bool {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let segment = |part: &str| {
+        let bytes = part.as_bytes();
+        bytes.first().is_some_and(|c| plain(*c))
+            && bytes.last().is_some_and(|c| plain(*c))
+            && bytes.iter().all(|c| plain(*c) || matches!(c, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.split(['.', '/']).all(segment)
 }
 
 fn scheduling_gates(errors: &mut Errors, spec: &Map, path: &str) {
