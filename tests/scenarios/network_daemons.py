@@ -56,9 +56,9 @@ with subtest("pods reach each other, on one node and between nodes"):
         until(f"{source} reaches {target}", lambda s=source, g=target: reaches(s, g))
 
 with subtest("the tunnel's packets fit"):
-    outer = int(n1.succeed("cat /sys/class/net/eth0/mtu"))
-    t.assertEqual(outer - 50, int(n1.succeed("cat /sys/class/net/flannel.1/mtu")))
-    t.assertEqual(outer - 50, int(n1.succeed("cat /sys/class/net/cni0/mtu")))
+    mtu = {device: int(re.search(r"mtu (\d+)", n1.succeed(f"ip -o link show {device}"))[1]) for device in ("eth0", "flannel.1", "cni0")}
+    outer = mtu["eth0"]
+    t.assertEqual((outer - 50, outer - 50), (mtu["flannel.1"], mtu["cni0"]))
     n1.succeed(f"ping -c 2 -W 2 -M do -s {outer - 50 - 28} {address['c']}")
 
 with subtest("a policy holds while the proxy is dead, and probes pass"):
@@ -81,7 +81,7 @@ with subtest("a policy holds while the proxy is dead, and probes pass"):
 with subtest("who takes their tables or devices away sees them again"):
     before = pid(n1, "k3s-rs-flannel")
     n1.succeed("nft delete table ip k3s-rs-services; ip link delete flannel.1")
-    n1.wait_until_succeeds("nft list table ip k3s-rs-services && ip link show flannel.1", timeout=120)
+    n1.wait_until_succeeds("nft list tables | grep -q 'ip k3s-rs-services' && ip link show flannel.1", timeout=120)
     n1.wait_for_unit("k3s-rs-flannel.service", timeout=60)
     t.assertNotEqual(before, pid(n1, "k3s-rs-flannel"), "the watchdog ended it")
     until("a reaches c again", lambda: reaches("a", "c"), 90)
