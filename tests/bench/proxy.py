@@ -97,11 +97,15 @@ class Proxy:
             self.process = subprocess.Popen(["ip", "netns", "exec", namespace, *command], stdout=output, stderr=output)
 
     def metrics(self) -> dict[str, float]:
-        """Its metrics without labels; empty before it serves them."""
+        """Its metrics, summed over labels (kube-proxy's are by family); empty before it serves them."""
         command = ["ip", "netns", "exec", self.namespace, "curl", "-s", "-m", "2", "http://127.0.0.1:10249/metrics"]
         text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         found = re.findall(r"^(kubeproxy_\w+)(?:\{[^}]*\})? ([0-9.e+-]+)$", text, re.MULTILINE)
-        return {name: float(value) for name, value in found if "_bucket" not in name}
+        sums: dict[str, float] = {}
+        for name, value in found:
+            if "_bucket" not in name:
+                sums[name] = sums.get(name, 0) + float(value)
+        return sums
 
     def syncs(self) -> tuple[float, float]:
         """How many times it synced, and the seconds that took."""
