@@ -3,6 +3,7 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod autoscaler;
 mod bootstrap;
 mod certificates;
 mod claim;
@@ -28,10 +29,13 @@ mod properties;
 mod protection;
 mod quota;
 mod replicas;
+mod resource_claims;
 mod role;
 mod roles;
 mod service_cidr;
 mod settings;
+#[cfg(test)]
+mod simulated;
 mod statefulset;
 mod table;
 mod tokens;
