@@ -63,6 +63,7 @@ PROGRAMS = {
     "cni-portmap": Program("cni", f"{CNI}/meta/portmap"),
     "cni-bandwidth": Program("cni", f"{CNI}/meta/bandwidth"),
     "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", optional=True),
+    "kine": Program("kine", "github.com/k3s-io/kine", optional=True),
     "metrics-server": Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", optional=True),
 }
 

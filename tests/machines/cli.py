@@ -68,6 +68,7 @@ def selecting(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--sig", action="append", default=[], help="node, network, apps, …; may be repeated")
     sub.add_argument("--procs", type=int, default=4, help="specs at a time; [Serial] ones always run alone (default 4)")
     sub.add_argument("--repeat", type=int, default=1, help="times to run the whole selection")
+    sub.add_argument("--any", action="store_true", help="choose among all of upstream's specs, not only conformance (with --focus)")
     sub.add_argument("--fast", action="store_true", help="the subset of tests/conformance/fast.txt")
     sub.add_argument("--out", type=Path, help="folder for results (default: a new one in the cache)")
     sub.add_argument("--update-list", action="store_true", help="take specs that pass out of the list of known failures")

@@ -15,6 +15,12 @@ KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 TOKEN = "/var/lib/rancher/k3s/server/node-token"
 ARCHIVES = "/var/lib/rancher/k3s/agent/images"
 PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubectl", "etcd", "etcdctl")
+# Where an installation has no scheduler of ours, upstream's runs in its unit.
+STAND_IN = """[Service]
+Type=exec
+ExecStart=
+ExecStart=/usr/bin/kube-scheduler --kubeconfig=/run/k3s-rs/scheduler/kubeconfig --leader-elect=false --secure-port=0
+"""
 
 
 def upstream() -> Path:
@@ -38,9 +44,7 @@ def up(cluster: Cluster, archive: Path, say: Callable[[str], None]) -> list[str]
     cluster.boot_all()
     say(f"{len(cluster.nodes)} machines up")
     for node in cluster.nodes:
-        folder = cluster.machines[node.name].folder / ARCHIVES.lstrip("/")
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(archive, folder / "basic.tar")
+        prepare(cluster, node.name, archive)
     configure(cluster, server.name, {"node-ip": server.address, "tls-san": ["127.0.0.1"], "write-kubeconfig-mode": "0644"})
     start(cluster, server.name, "k3s-rs-server.target")
     machine = cluster.machines[server.name]
@@ -58,6 +62,18 @@ def up(cluster: Cluster, archive: Path, say: Callable[[str], None]) -> list[str]
     wait_until("Ready nodes", lambda: ready_nodes(kubectl) == len(cluster.nodes), 120, lambda: sick(cluster))
     say(f"{len(cluster.nodes)} nodes ready")
     return [f"export KUBECONFIG={kubeconfig}", "kubectl get nodes,pods -A"]
+
+
+def prepare(cluster: Cluster, name: str, archive: Path) -> None:
+    """What the machine has beside the installation: images, and a scheduler where the installation has none."""
+    machine = cluster.machines[name]
+    folder = machine.folder / ARCHIVES.lstrip("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(archive, folder / "basic.tar")
+    if machine.execute("test -e /usr/libexec/k3s-rs/k3s-rs-scheduler", check_return=False)[0] != 0:
+        machine.copy_from_host(str(paths.programs() / "kube-scheduler"), "/usr/bin/kube-scheduler")
+        machine.put("/etc/systemd/system/k3s-rs-scheduler.service.d/stand-in.conf", STAND_IN)
+        machine.succeed("systemctl daemon-reload")
 
 
 def configure(cluster: Cluster, machine: str, settings: dict) -> None:

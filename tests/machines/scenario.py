@@ -5,10 +5,14 @@ Comments at the head of a file say what it needs:
     # machines: server agent      (default: machine)
     # backend: qemu               (default: nspawn)
     # needs: installation         machines with an installation of ours, as `xtask install --destdir` makes it
+    # needs: cluster              a cluster of ours with DNS and a kubectl on its first machine: the installation's when --root names
+    #                             one, else one of the parts in K3S_RS_BIN; K3S_RS_CLUSTER names a running one instead
+    # parts: all=upstream,kubelet=ours   a cluster of these parts, its nodes ready; K3S_RS_BIN names the folder of our programs
     # slow                        only run when asked for
 """
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -25,6 +29,9 @@ from .qemu import QemuMachine
 from .shell import Failure
 
 FOLDER = paths.HERE.parent / "scenarios"
+OURS = "all=ours,scheduler=upstream"
+RUNNING = "K3S_RS_CLUSTER"
+IN_MACHINE = ("/opt/upstream/bin/kubectl", "/cluster/pki/admin.conf")
 
 
 class Scenario:
@@ -37,6 +44,7 @@ class Scenario:
         self.machines = words.get("machines", "machine").split()
         self.backend = words.get("backend", "nspawn").strip()
         self.needs = words.get("needs", "").split()
+        self.parts = words.get("parts", OURS if "cluster" in self.needs else "").strip()
         self.slow = "slow" in head
 
     @property
@@ -58,7 +66,7 @@ def subtest(name: str) -> Iterator[None]:
     print(f"{time.monotonic() - begin:.1f} s", flush=True)
 
 
-def play(scenario: Scenario, machines: dict[str, Machine]) -> None:
+def play(scenario: Scenario, cluster: Cluster, machines: dict[str, Machine]) -> None:
     """Runs the file with everything a nixos-test script finds."""
 
     def start_all() -> None:
@@ -67,16 +75,25 @@ def play(scenario: Scenario, machines: dict[str, Machine]) -> None:
 
     names: dict[str, Any] = {**machines, "machines": list(machines.values()), "start_all": start_all, "subtest": subtest}
     names["t"] = unittest.TestCase()
+    if scenario.parts:
+        names |= {"cluster": cluster, "kubectl": cluster.kubectl}
     exec(compile(scenario.path.read_text(), str(scenario.path), "exec"), names)  # noqa: S102
 
 
 def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     """Makes the machines, plays, removes them, whatever happens."""
-    layers = [root, product.upstream()] if root and "installation" in scenario.needs else []
-    cluster = Cluster.create(scenario.cluster, parts.parse("all=none"), machines=scenario.machines, layers=layers)
+    if "cluster" in scenario.needs and os.environ.get(RUNNING):
+        cluster = Cluster(os.environ[RUNNING])
+        provide_kubectl(cluster, *IN_MACHINE)
+        play(scenario, cluster, dict(zip(scenario.machines, cluster.machines.values(), strict=True)))
+        return
+    installed = bool(root) and bool({"installation", "cluster"} & set(scenario.needs))
+    layers = [root, product.upstream()] if root and installed else []
+    chosen = parts.parse("all=none" if installed else scenario.parts or "all=none")
+    cluster = Cluster.create(scenario.cluster, chosen, machines=scenario.machines, layers=layers, binaries=programs())
     try:
-        machines = make(cluster, scenario)
-        play(scenario, machines)
+        machines = make(cluster, scenario, installed)
+        play(scenario, cluster, machines)
     except BaseException:
         if keep:
             cluster.hand_over()
@@ -86,15 +103,50 @@ def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     cluster.down()
 
 
-def make(cluster: Cluster, scenario: Scenario) -> dict[str, Machine]:
+def programs() -> Path | None:
+    """The folder of our programs, for scenarios that bring up a cluster with some of them."""
+    folder = os.environ.get("K3S_RS_BIN")
+    return Path(folder) if folder else None
+
+
+def provide_kubectl(cluster: Cluster, program: str, kubeconfig: str) -> None:
+    """The first machine's shell has a kubectl that is the administrator's, as on a nixos-test machine."""
+    first = cluster.machines[cluster.nodes[0].name]
+    link = f"test -x /usr/bin/kubectl || ln -sf {program} /usr/local/bin/kubectl"
+    first.succeed(f"{link}; mkdir -p /root/.kube; ln -sf {kubeconfig} /root/.kube/config")
+
+
+def archive(kind: str) -> Path:
+    """An archive of images."""
+    sys.path.insert(0, str(paths.CONFORMANCE))
+    import images  # noqa: PLC0415
+
+    return images.ensure(kind)
+
+
+def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Machine]:
     """The machines; nspawn ones are booted, QEMU ones start when the scenario says so."""
     if scenario.backend == "qemu":
         network = cluster.network
         network.up([])
         at = [(node, network.switch, node.address, network.gateway, f"port{node.index}") for node in cluster.nodes]
         return {node.name: QemuMachine(node.name, cluster.folder / node.name, *rest) for node, *rest in at}
+    if installed and "cluster" in scenario.needs:
+        product.up(cluster, archive("basic"), lambda _: None)
+        provide_kubectl(cluster, "/usr/bin/kubectl", product.KUBECONFIG)
+        return dict(cluster.machines)
+    if scenario.parts:
+        cluster.up(archive("conformance"), "dns" if "cluster" in scenario.needs else "nodes")
+        provide_kubectl(cluster, *IN_MACHINE)
+        return dict(cluster.machines)
     (cluster.folder / "share").mkdir(exist_ok=True)
     cluster.boot_all()
+    if "installation" in scenario.needs:
+        # images of a registry there is none of, and programs of parts that are not ours yet
+        from .commands import archive  # noqa: PLC0415
+
+        for node in cluster.nodes:
+            product.prepare(cluster, node.name, archive("basic"))
     return dict(cluster.machines)
 
 
@@ -130,4 +182,7 @@ def why_not(scenario: Scenario, root: Path | None, slow: bool) -> str:
         return "slow"
     if "installation" in scenario.needs and root is None:
         return "needs an installation (--root, from `xtask install --destdir`)"
+    given = programs() or ("cluster" in scenario.needs and (root or os.environ.get(RUNNING)))
+    if scenario.parts and not given and "ours" in scenario.parts:
+        return "needs our programs (K3S_RS_BIN)"
     return QemuMachine.missing() if scenario.backend == "qemu" else ""

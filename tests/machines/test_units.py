@@ -10,7 +10,7 @@ from . import conformance, newc, parts, state
 from .parts.base import Facts, Node, Unit, quoted
 from .shell import Failure
 
-OPTIONS = {"fast": False, "focus": "", "skip": "", "sig": []}
+OPTIONS = {"fast": False, "any": False, "focus": "", "skip": "", "sig": []}
 
 
 class PartsTest(unittest.TestCase):

@@ -60,6 +60,9 @@ class Normaliser:
             if value.get("kind") == "Table":
                 value = self.table(value)
             return {name: self.value(one, name) for name, one in value.items()}
+        if key == "managedFields" and isinstance(value, list):
+            # upstream orders them by time first, and which second it was is chance
+            value = sorted(value, key=lambda entry: [entry.get(part, "") for part in ("operation", "manager", "subresource", "apiVersion")])
         if isinstance(value, list):
             return [self.value(one, key) for one in value]
         if isinstance(value, str):

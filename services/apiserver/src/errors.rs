@@ -161,6 +161,22 @@ pub fn unsupported_media(supported: &[&str]) -> Error {
     failure(Reason::UnsupportedMediaType, message)
 }
 
+/// 415 of a patch whose media type no patch has.
+pub fn unsupported_patch() -> Error {
+    failure_about_nothing(Reason::UnsupportedMediaType, "415: Unsupported Media Type")
+}
+
+/// 422 of a JSON patch that does not fit its object; upstream does not say why.
+pub fn unprocessable() -> Error {
+    let text = "the server rejected our request due to an error in our request";
+    failure_about_nothing(Reason::Invalid, text)
+}
+
+/// Details that are there and empty, as upstream's generic errors have.
+fn failure_about_nothing(reason: Reason, message: &str) -> Error {
+    Status::failure(reason, message).about("", "", "").into()
+}
+
 /// 422 with a cause per field.
 pub fn invalid(group: &str, kind: &str, name: &str, errors: &[field::Error]) -> Error {
     Status::invalid(group, kind, name, errors).into()

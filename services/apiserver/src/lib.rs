@@ -6,6 +6,7 @@
 
 pub mod admission;
 pub mod alloc;
+pub mod audit;
 pub mod auth;
 pub mod codec;
 pub mod encode;
@@ -21,6 +22,7 @@ pub mod settings;
 pub mod start;
 pub mod store;
 pub mod sub;
+pub mod supervisor;
 pub mod tls;
 pub mod verbs;
 

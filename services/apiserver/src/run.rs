@@ -6,11 +6,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::admission::Chain;
+use crate::audit::Audit;
 use crate::auth::certificate::Certificates;
+use crate::auth::front_proxy::FrontProxy;
 use crate::auth::rbac::{Nodes, Rbac};
 use crate::auth::tokens::{TokenAuthenticator, Tokens};
 use crate::auth::{Authenticator, Authenticators, Authorizers, PrivilegedGroup};
 use crate::endpoints::documents::Documents;
+use crate::http::limits::InFlight;
 use crate::registry::Registry;
 use crate::server::Server;
 use crate::settings::Settings;
@@ -45,7 +48,12 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
     let judged = Tokens::from_settings(&settings).context("service account keys")?;
     let token_authenticator = TokenAuthenticator::new(judged, &store, &registry).map(Arc::new);
     let certificates = Certificates::new(&settings.client_ca_file).context("clientCAFile")?;
-    let mut authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(certificates)];
+    let mut authenticators: Vec<Box<dyn Authenticator>> = Vec::new();
+    if let Some(file) = &settings.requestheader_client_ca_file {
+        let proxy = FrontProxy::new(file, settings.requestheader_allowed_names.clone());
+        authenticators.push(Box::new(proxy.context("requestheaderClientCAFile")?));
+    }
+    authenticators.push(Box::new(certificates));
     if let Some(judge) = &token_authenticator {
         authenticators.push(Box::new(judge.clone()));
     }
@@ -55,12 +63,20 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         Box::new(Nodes::new(&store, &registry)),
         Box::new(Rbac(policy.clone())),
     ]);
+    let audit = match (&settings.audit_policy_file, &settings.audit_log_path) {
+        (Some(policy), Some(log)) => Some(Arc::new(Audit::open(policy, log)?)),
+        _ => None,
+    };
     let kubelets = Kubelets::from_settings(&settings).context("kubelet certificates")?;
+    let supervisor = settings.supervisor.clone().map(crate::supervisor::Supervisor::new);
+    let supervisor = supervisor.transpose().context("supervisor")?.map(Arc::new);
     Ok(Arc::new(Server {
         store,
         authenticator: Box::new(Authenticators(authenticators)),
         authorizer: Box::new(authorizers),
-        admission: Chain::standard(),
+        admission: Chain::of_settings(&settings),
+        in_flight: InFlight::new(settings.max_requests_inflight, settings.max_mutating_requests_inflight),
+        audit,
         health: Default::default(),
         metrics: Default::default(),
         tokens,
@@ -68,6 +84,7 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         policy,
         kubelets,
         documents: Documents,
+        supervisor,
         registry: RwLock::new(Arc::new(registry)),
         settings,
     }))
@@ -94,12 +111,17 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(compact::run(kv, cache, Duration::from_secs(interval)));
     }
     tokio::spawn(crate::start::run(server.clone()));
+    if let Some(supervisor) = server.supervisor.clone() {
+        tokio::spawn(supervisor.start(server.clone()));
+    }
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
         let server = server.clone();
         let service = move |request, peer| crate::http::chain::handle(server.clone(), request, peer);
         serving.spawn(web::serve(listener, Some(tls.clone()), service, context.shutdown.clone()));
     }
+    let alive = server.clone();
+    context.feed_watchdog(move || probe(alive.clone()));
     context.ready("serving");
     let mut stop = context.shutdown.clone();
     stop.wait().await;
@@ -108,4 +130,11 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     server.store.cache.close_watches();
     while serving.join_next().await.is_some() {}
     Ok(())
+}
+
+/// A request's way through the process without the store: a stalled disk is no reason to be restarted.
+async fn probe(server: Arc<Server>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    // on another task: the workers must take new ones
+    let read = tokio::spawn(async move { server.peek("", "namespaces", "", "kube-system").map(drop) });
+    read.await?.map_err(|error| error.to_string().into())
 }

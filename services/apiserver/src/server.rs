@@ -9,7 +9,7 @@ use crate::auth::{Authenticator, Authorizer};
 use crate::endpoints::health::Health;
 use crate::endpoints::metrics::Metrics;
 use crate::errors::{self, Result};
-use crate::registry::{Endpoint, Registry};
+use crate::registry::{Endpoint, Registry, Resource};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::store::cache::ResourceCache;
@@ -27,6 +27,10 @@ pub struct Server {
     pub authorizer: Box<dyn Authorizer>,
     /// What is let in.
     pub admission: Chain,
+    /// How many requests are worked on.
+    pub in_flight: crate::http::limits::InFlight,
+    /// The audit log, if there is one.
+    pub audit: Option<Arc<crate::audit::Audit>>,
     /// Readiness.
     pub health: Health,
     /// Figures.
@@ -41,6 +45,8 @@ pub struct Server {
     pub kubelets: crate::sub::connect::Kubelets,
     /// Discovery and OpenAPI.
     pub documents: crate::endpoints::documents::Documents,
+    /// What agents join by.
+    pub supervisor: Option<Arc<crate::supervisor::Supervisor>>,
     /// What is served; swapped whole.
     pub registry: RwLock<Arc<Registry>>,
 }
@@ -51,9 +57,21 @@ impl Server {
         self.registry.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Swaps the snapshot.
-    pub fn set_registry(&self, registry: Registry) {
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registry);
+    fn swap(&self, change: impl FnOnce(&Registry) -> Registry) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        *registry = Arc::new(change(&registry));
+    }
+
+    /// Serves a resource from now on, or serves it anew: its cache is filled before anybody can ask.
+    pub async fn serve(&self, resource: Arc<Resource>) {
+        self.store.add(&resource).await;
+        self.swap(|registry| registry.with(resource));
+    }
+
+    /// Serves a resource no more: its watches end, its objects stay in the store.
+    pub fn stop_serving(&self, resource: &Resource) {
+        self.swap(|registry| registry.without(&resource.prefix));
+        self.store.remove(resource);
     }
 
     /// What serves a resource in its preferred version; built-in ones are always there.

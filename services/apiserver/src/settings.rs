@@ -61,10 +61,24 @@ pub struct Settings {
     pub proxy_client_key_file: Option<PathBuf>,
     /// Let requests without credentials in as `system:anonymous`.
     pub anonymous_auth: bool,
+    /// Admission plugins to switch on besides those that are on by default.
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins to switch off.
+    pub disable_admission_plugins: Vec<String>,
+    /// Requests that read worked on at once; 0 for no limit.
+    pub max_requests_inflight: usize,
+    /// Requests that write worked on at once; 0 for no limit.
+    pub max_mutating_requests_inflight: usize,
+    /// What is audited; nothing without it.
+    pub audit_policy_file: Option<PathBuf>,
+    /// The audit log.
+    pub audit_log_path: Option<PathBuf>,
     /// Seconds between compactions; 0 for none.
     pub compaction_interval_seconds: u64,
     /// API versions to switch on or off, as `--runtime-config`: `group/version=true`.
     pub runtime_config: Vec<String>,
+    /// k3s's supervisor: what agents join by.
+    pub supervisor: Option<crate::supervisor::Settings>,
 }
 
 impl Default for Settings {
@@ -94,8 +108,15 @@ impl Default for Settings {
             proxy_client_cert_file: None,
             proxy_client_key_file: None,
             anonymous_auth: true,
+            enable_admission_plugins: Vec::new(),
+            disable_admission_plugins: Vec::new(),
+            max_requests_inflight: 400,
+            max_mutating_requests_inflight: 200,
+            audit_policy_file: None,
+            audit_log_path: None,
             compaction_interval_seconds: 300,
             runtime_config: Vec::new(),
+            supervisor: None,
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The command people type: k3s-rs.
 
+mod bootstrap;
+mod certificate;
+mod check_config;
 mod kubectl;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 
@@ -30,6 +34,29 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// Makes this machine ready for the daemons: certificates, credentials, settings, join.
+    ///
+    /// Run by k3s-rs-bootstrap.service; takes k3s's flags. `bootstrap server …` and `bootstrap agent …` say what this
+    /// machine is, else the target that is started or enabled does. Ends with status 78 and every error when the
+    /// configuration cannot be used. `bootstrap --renew` renews certificates, `bootstrap images` imports archives.
+    #[command(disable_help_flag = true)]
+    Bootstrap {
+        /// The role and k3s's flags.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Checks this machine's configuration and kernel.
+    CheckConfig {
+        /// The role and k3s's flags.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Tokens agents join by.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Certificates of this machine.
+    #[command(subcommand)]
+    Certificate(certificate::Certificate),
     /// Prints the completion script of a shell.
     Completion {
         /// Which shell.
@@ -42,6 +69,10 @@ fn main() -> ExitCode {
     let answer = match Arguments::parse().command {
         Command::Status => status::status(),
         Command::Kubectl { arguments } => kubectl::kubectl(&arguments),
+        Command::Bootstrap { arguments } => bootstrap::bootstrap(&arguments),
+        Command::CheckConfig { arguments } => check_config::check_config(&arguments),
+        Command::Token(command) => token::token(&command),
+        Command::Certificate(command) => certificate::certificate(&command),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "k3s-rs", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

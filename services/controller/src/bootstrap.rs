@@ -141,6 +141,9 @@ mod tests {
     #[test]
     fn signature() {
         let got = detached("Hello, world!", "joshua", "my voice is my passcode");
-        assert_eq!(got, "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8");
+        assert_eq!(
+            got,
+            "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8"
+        );
     }
 }

@@ -103,6 +103,29 @@ pub(crate) async fn all(client: &Client, verbs: &[&str]) -> Result<Discovered, c
     Ok(found)
 }
 
+/// The resources of one version of a group; none where the server does not have it.
+pub(crate) async fn of_version(
+    client: &Client,
+    group: &str,
+    version: &str,
+) -> Result<Vec<Resource>, client::Error> {
+    let path = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    let list: Resources = match client.get_raw(path).await {
+        Ok(bytes) => serde_json::from_slice(&bytes)?,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let whole = list.resources.into_iter().filter(|entry| !entry.name.contains('/'));
+    let resource = |entry: Entry| Resource {
+        group: group.to_owned().into(),
+        version: version.to_owned().into(),
+        plural: entry.name.into(),
+        kind: entry.kind.into(),
+        namespaced: entry.namespaced,
+    };
+    Ok(whole.map(resource).collect())
+}
+
 /// What lives in namespaces.
 pub(crate) async fn namespaced(client: &Client) -> Result<Discovered, client::Error> {
     let mut found = all(client, &["list", "delete"]).await?;

@@ -47,7 +47,8 @@ impl Controller for EphemeralVolumes {
         let mut plan = Plan::nothing();
         let Some(pod) = ask.view.get::<Pod>(ask.key).filter(|p| !p.deleting()) else { return Ok(plan) };
         for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
-            let Some(template) = volume.ephemeral.as_ref().and_then(|e| e.volume_claim_template.as_ref()) else {
+            let Some(template) = volume.ephemeral.as_ref().and_then(|e| e.volume_claim_template.as_ref())
+            else {
                 continue;
             };
             let name = claim_name(pod, volume);
@@ -55,7 +56,10 @@ impl Controller for EphemeralVolumes {
                 if !is_for(known, pod) {
                     let message = format!(
                         "ephemeral volume {}: PVC {}/{name} was not created for pod {}/{} (pod is not owner)",
-                        volume.name, pod.namespace(), pod.namespace(), pod.name()
+                        volume.name,
+                        pod.namespace(),
+                        pod.namespace(),
+                        pod.name()
                     );
                     plan.events.push(Event::warning(pod.as_ref(), "FailedBinding", message));
                 }

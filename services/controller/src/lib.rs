@@ -3,6 +3,7 @@
 //! [`table`] has one line per controller; `run` gives them to the runtime of `reconcile`.
 
 mod accounts;
+mod addon;
 mod autoscaler;
 mod bootstrap;
 mod certificates;
@@ -34,6 +35,7 @@ mod role;
 mod roles;
 mod service_cidr;
 mod settings;
+mod signer;
 #[cfg(test)]
 mod simulated;
 mod statefulset;
@@ -41,6 +43,7 @@ mod table;
 mod tokens;
 mod volumes;
 
+pub use addon::AddonSettings;
 pub use role::{cluster_role, print_role};
 pub use settings::Settings;
 
@@ -68,6 +71,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    signer::serve(&settings, &mut context).await?;
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {
@@ -95,6 +99,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
+    let addons = addon::run(client.clone(), settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,
@@ -104,6 +109,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tokio::select! {
         () = runtime.run() => anyhow::bail!("the runtime ended"),
         () = collector => anyhow::bail!("the garbage collector ended"),
+        () = addons => anyhow::bail!("the AddOn controller ended"),
         () = lost => anyhow::bail!("leadership lost"),
         () = context.shutdown.wait() => Ok(()),
     }

@@ -40,7 +40,8 @@ fn add<K: Kind>(plan: &mut Plan, object: &K, finalizer: &str) -> Result<(), Erro
 }
 
 fn remove<K: Kind>(plan: &mut Plan, object: &K, finalizer: &str) -> Result<(), Error> {
-    let patch = json!({"metadata": {"uid": object.uid(), "$deleteFromPrimitiveList/finalizers": [finalizer]}});
+    let patch =
+        json!({"metadata": {"uid": object.uid(), "$deleteFromPrimitiveList/finalizers": [finalizer]}});
     plan.patch(object, "", Patch::Strategic(patch));
     Ok(())
 }
@@ -140,7 +141,8 @@ fn classes_of(claim: &PersistentVolumeClaim) -> Vec<&str> {
     let wanted = claim.spec.as_ref().and_then(|s| s.volume_attributes_class_name.as_deref());
     let status = claim.status.as_ref();
     let current = status.and_then(|s| s.current_volume_attributes_class_name.as_deref());
-    let target = status.and_then(|s| s.modify_volume_status.as_ref()?.target_volume_attributes_class_name.as_deref());
+    let target =
+        status.and_then(|s| s.modify_volume_status.as_ref()?.target_volume_attributes_class_name.as_deref());
     [wanted, current, target].into_iter().flatten().filter(|c| !c.is_empty()).collect()
 }
 

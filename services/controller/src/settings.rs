@@ -6,6 +6,7 @@ use anyhow::Context;
 use auth::token::SigningKey;
 use serde::{Deserialize, Serialize};
 
+use crate::addon::AddonSettings;
 use crate::certificates::Authority;
 use crate::ipam::Range;
 use crate::tokens::Tokens;
@@ -46,6 +47,20 @@ pub struct Settings {
     pub controllers: Vec<String>,
     /// Where health and metrics are served, when no socket is handed over.
     pub bind_address: String,
+    /// Manifests that are applied from a folder.
+    pub addons: AddonSettings,
+    /// Signing for nodes that join.
+    pub node_signer: Option<NodeSigner>,
+}
+
+/// Signing for nodes that join.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeSigner {
+    /// Has `client-ca` and `server-ca`, each `.crt` and `.key`.
+    pub folder: PathBuf,
+    /// Where the supervisor asks, when no socket is handed over.
+    pub socket: PathBuf,
 }
 
 impl Default for Settings {
@@ -64,6 +79,8 @@ impl Default for Settings {
             leader_elect: false,
             controllers: vec!["*".into()],
             bind_address: "127.0.0.1:10257".into(),
+            node_signer: None,
+            addons: AddonSettings::default(),
         }
     }
 }
@@ -81,7 +98,9 @@ impl Settings {
 
     /// Who signs certificate requests, if anybody.
     pub(crate) fn authority(&self) -> anyhow::Result<Option<Authority>> {
-        let (Some(certificate), Some(key)) = (&self.cluster_signing_cert_file, &self.cluster_signing_key_file) else {
+        let (Some(certificate), Some(key)) =
+            (&self.cluster_signing_cert_file, &self.cluster_signing_key_file)
+        else {
             return Ok(None);
         };
         let authority = Authority::new(&read(certificate)?, &read(key)?);

@@ -170,7 +170,8 @@ fn mounts(pod: &Pod, name: &str) -> bool {
 impl Cleaner {
     /// Since when use has been tracked: midnight after that day.
     fn tracked_since(plan: &mut Plan, ask: &Ask<'_>) -> Result<Option<Timestamp>, Error> {
-        let path = "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
+        let path =
+            "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking";
         let Some(answer) = plan.need(ask, Need::read(path)) else { return Ok(None) };
         let map = answer.as_ref().map_err(|refusal| Error::Invalid(refusal.to_string()))?;
         let since = map["data"]["since"].as_str().unwrap_or_default();
@@ -232,7 +233,8 @@ impl Controller for Cleaner {
             Some(since) if *since < *day(keep_from) => {
                 let revision = secret.metadata.resource_version.clone();
                 let preconditions = Preconditions { uid: None, resource_version: revision };
-                let options = DeleteOptions { preconditions: Some(preconditions), ..DeleteOptions::default() };
+                let options =
+                    DeleteOptions { preconditions: Some(preconditions), ..DeleteOptions::default() };
                 plan.delete_with(secret.as_ref(), options);
             }
             Some(_) => {}

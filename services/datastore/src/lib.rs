@@ -7,6 +7,7 @@
 //! Invariants: one process has the database (SQLite's own lock, taken exclusively); nothing is acknowledged before
 //! `fdatasync` of the WAL returned.
 
+pub mod kine;
 mod serve;
 mod settings;
 pub mod sqlite;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use mvcc::grpc::{self, Services};
 use mvcc::{Engine, Options};
 
-use crate::{Settings, sqlite};
+use crate::{Settings, kine, sqlite};
 
 /// Requests under way at the end get this long.
 const LAST_WRITES: Duration = Duration::from_millis(500);
@@ -63,6 +63,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
 async fn start(settings: &Settings) -> anyhow::Result<Engine> {
     let path = settings.path.clone();
     let restore = settings.restore.clone();
+    let original = settings.import.clone().filter(|original| original.exists());
     let options = Options { cache_bytes: settings.cache_bytes };
     // reading a large log takes a while: signals are answered meanwhile
     let started = tokio::task::spawn_blocking(move || -> anyhow::Result<Engine> {
@@ -70,6 +71,11 @@ async fn start(settings: &Settings) -> anyhow::Result<Engine> {
         if let Some(snapshot) = restore.filter(|_| !path.exists()) {
             sqlite::restore(&snapshot, &path)?;
             tracing::info!(snapshot = %snapshot.display(), "Restored a snapshot");
+        }
+        if let Some(original) = original.filter(|_| !path.exists()) {
+            let moved = kine::import(&original, &path)?;
+            let (keys, revision) = (moved.keys, moved.revision);
+            tracing::info!(keys, revision, original = %original.display(), "Imported the database of k3s");
         }
         Ok(Engine::start(opener, options)?)
     });

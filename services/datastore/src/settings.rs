@@ -27,6 +27,10 @@ pub struct Settings {
     /// A snapshot to begin with when the database does not exist yet.
     #[serde(default)]
     pub restore: Option<PathBuf>,
+    /// k3s's own database (`state.db`) to begin with when the database does not exist yet, nor a snapshot is given. It
+    /// is only read, and stays where it is.
+    #[serde(default)]
+    pub import: Option<PathBuf>,
 }
 
 /// TLS files of the TCP listener.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::pod::facts::{CONFIG_MIRROR, PodFacts};
 
@@ -34,8 +34,15 @@ struct Told {
 /// The way events take. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Events {
-    sender: mpsc::Sender<Told>,
+    sender: mpsc::Sender<Message>,
     node: String,
+}
+
+#[derive(Debug)]
+enum Message {
+    Told(Box<Told>),
+    /// Everything before this has been sent.
+    Mark(oneshot::Sender<()>),
 }
 
 impl std::fmt::Debug for Told {
@@ -86,6 +93,14 @@ impl Events {
         self.send(object, kind, reason, message);
     }
 
+    /// Waits until everything said so far has been told.
+    pub async fn flush(&self) {
+        let (mark, reached) = oneshot::channel();
+        if self.sender.send(Message::Mark(mark)).await.is_err() || reached.await.is_err() {
+            tracing::debug!("Nobody tells events any more");
+        }
+    }
+
     fn send(&self, object: ObjectReference, kind: Kind, reason: &str, message: &str) {
         let told = Told {
             object,
@@ -95,7 +110,7 @@ impl Events {
             at: Timestamp::now(),
         };
         tracing::debug!(name = told.object.name, reason, event = message, "Event occurred");
-        if self.sender.try_send(told).is_err() {
+        if self.sender.try_send(Message::Told(Box::new(told))).is_err() {
             tracing::warn!(reason, "Dropped an event: too many are waiting");
         }
     }
@@ -111,10 +126,19 @@ struct Bucket {
     at: Timestamp,
 }
 
-async fn tell(client: Client, node: String, mut receiver: mpsc::Receiver<Told>) {
+async fn tell(client: Client, node: String, mut receiver: mpsc::Receiver<Message>) {
     let mut known: HashMap<String, Known> = HashMap::new();
     let mut buckets: HashMap<String, Bucket> = HashMap::new();
-    while let Some(told) = receiver.recv().await {
+    while let Some(message) = receiver.recv().await {
+        let told = match message {
+            Message::Told(told) => *told,
+            Message::Mark(mark) => {
+                if mark.send(()).is_err() {
+                    tracing::trace!("Nobody waits for events to be told");
+                }
+                continue;
+            }
+        };
         let object = told.object.uid.clone().unwrap_or_default();
         if !allowed(&mut buckets, &object, told.at) {
             continue;

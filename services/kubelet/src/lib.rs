@@ -7,6 +7,7 @@
 pub mod cgroups;
 pub mod collect;
 pub mod events;
+pub mod eviction;
 pub mod node;
 pub mod pod;
 pub mod probes;
@@ -14,7 +15,9 @@ pub mod quantity;
 pub mod runtime;
 pub mod server;
 pub mod settings;
+pub mod shutdown;
 pub mod sources;
+pub mod stats;
 pub mod volumes;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -77,6 +80,16 @@ pub struct Kubelet {
     pub tokens: Tokens,
     /// A worker for each pod.
     pub workers: Workers,
+    /// What statistics remember.
+    pub stats: stats::Stats,
+    /// Whether the node is short of something.
+    pub eviction: eviction::Eviction,
+    /// Since when images are not used.
+    pub image_ages: collect::images::Ages,
+    /// Whether the machine is going down.
+    pub shutdown: shutdown::Shutdown,
+    /// The node's status has to be told before its time.
+    pub node_changed: tokio::sync::Notify,
     /// What of the machine pods may use.
     allocatable: RwLock<Amounts>,
 }
@@ -116,6 +129,11 @@ impl Kubelet {
             images: Images::new(runtime.clone(), settings.serialize_image_pulls),
             cgroups: Cgroups::new(driver == cri::v1::CgroupDriver::Systemd),
             workers: Workers::default(),
+            stats: stats::Stats::default(),
+            eviction: eviction::Eviction::default(),
+            image_ages: collect::images::Ages::default(),
+            shutdown: shutdown::Shutdown::default(),
+            node_changed: tokio::sync::Notify::new(),
             settings,
             name,
             addresses,
@@ -177,6 +195,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     for key in settings.ignored_keys() {
         tracing::warn!(key, "Ignored a setting this kubelet does not know");
     }
+    let thresholds = eviction::thresholds::parse(&settings).map_err(|e| anyhow::anyhow!(e))?;
+    context.drain_within(DRAIN + LAST_WORDS + shutdown::whole(&shutdown::periods(&settings)));
     let kubelet = Kubelet::connect(settings).await?;
     std::fs::create_dir_all(kubelet.settings.root_dir.join("pods")).context("making the pods directory")?;
     std::fs::create_dir_all(&kubelet.settings.pod_logs_dir).context("making the log directory")?;
@@ -194,11 +214,26 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tasks.spawn(node::lease::run(Arc::clone(&kubelet)));
     tasks.spawn(pod::workers::run(Arc::clone(&kubelet)));
     tasks.spawn(collect::run(Arc::clone(&kubelet)));
+    tasks.spawn(eviction::run(Arc::clone(&kubelet), thresholds));
+    let shutdown =
+        tokio_util::task::AbortOnDropHandle::new(tokio::spawn(shutdown::run(Arc::clone(&kubelet))));
     context.ready(&format!("node {}", kubelet.name));
     tokio::select! {
         () = context.shutdown.wait() => {}
         Some(ended) = tasks.join_next() => ended.context("a part of the kubelet ended")?,
     }
     drop(servers);
+    // told to stop while the machine goes down: pods first
+    kubelet.shutdown.settled().await;
+    drop(shutdown);
+    // what has begun at the runtime ends well: a start that is cut short is a container that failed
+    kubelet.runtime.close().await;
+    if tokio::time::timeout(LAST_WORDS, kubelet.events.flush()).await.is_err() {
+        tracing::info!("Left events untold");
+    }
     Ok(())
 }
+
+/// Calls to the runtime under way get this long to end, and the events of them this long to be told.
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(40);
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(2);

@@ -41,6 +41,10 @@ pub struct Settings {
     pub container_runtime_endpoint: String,
     pub resolv_conf: PathBuf,
     pub eviction_hard: BTreeMap<String, String>,
+    pub eviction_soft: BTreeMap<String, String>,
+    pub eviction_soft_grace_period: BTreeMap<String, String>,
+    pub eviction_minimum_reclaim: BTreeMap<String, String>,
+    pub eviction_max_pod_grace_period: i64,
     #[serde(with = "duration")]
     pub eviction_pressure_transition_period: Duration,
     pub max_pods: i64,
@@ -65,12 +69,15 @@ pub struct Settings {
     pub image_gc_low_threshold_percent: i64,
     #[serde(with = "duration", rename = "imageMinimumGCAge")]
     pub image_minimum_gc_age: Duration,
+    #[serde(with = "duration", rename = "imageMaximumGCAge")]
+    pub image_maximum_gc_age: Duration,
     pub container_log_max_size: String,
     pub container_log_max_files: usize,
     #[serde(with = "duration")]
     pub shutdown_grace_period: Duration,
     #[serde(with = "duration")]
     pub shutdown_grace_period_critical_pods: Duration,
+    pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGrace>,
     pub allowed_unsafe_sysctls: Vec<String>,
     pub seccomp_default: bool,
     #[serde(with = "duration")]
@@ -130,6 +137,16 @@ impl Default for Authorization {
     }
 }
 
+/// One of `shutdownGracePeriodByPodPriority`.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ShutdownGrace {
+    /// Pods of this priority and above, up to the next one.
+    pub priority: i32,
+    /// How long they get.
+    pub shutdown_grace_period_seconds: i64,
+}
+
 /// `crashLoopBackOff`.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -175,6 +192,10 @@ impl Default for Settings {
             container_runtime_endpoint: "unix:///run/containerd/containerd.sock".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             eviction_hard: hard.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+            eviction_soft: BTreeMap::new(),
+            eviction_soft_grace_period: BTreeMap::new(),
+            eviction_minimum_reclaim: BTreeMap::new(),
+            eviction_max_pod_grace_period: 0,
             eviction_pressure_transition_period: Duration::from_secs(300),
             max_pods: 110,
             pod_pids_limit: -1,
@@ -191,10 +212,12 @@ impl Default for Settings {
             image_gc_high_threshold_percent: 85,
             image_gc_low_threshold_percent: 80,
             image_minimum_gc_age: Duration::from_secs(120),
+            image_maximum_gc_age: Duration::ZERO,
             container_log_max_size: "10Mi".into(),
             container_log_max_files: 5,
             shutdown_grace_period: Duration::ZERO,
             shutdown_grace_period_critical_pods: Duration::ZERO,
+            shutdown_grace_period_by_pod_priority: Vec::new(),
             allowed_unsafe_sysctls: Vec::new(),
             seccomp_default: false,
             streaming_connection_idle_timeout: Duration::from_secs(4 * 3600),

@@ -42,6 +42,13 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    let enforced = async {
+        if settings.network_policy {
+            crate::policy::run(client.clone(), settings.hostname_override.clone(), &context).await
+        } else {
+            std::future::pending().await
+        }
+    };
     let program = Program::open(facts).context("opening nftables")?;
     let proxy = Proxy {
         services: CacheBuilder::new(Resource::of::<core::Service>(), Service::project).start(client.clone()),
@@ -51,7 +58,7 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
             .start(client.clone()),
         nodes: CacheBuilder::new(Resource::of::<core::Node>(), Node::project)
             .field_selector(format!("metadata.name={}", settings.hostname_override))
-            .start(client),
+            .start(client.clone()),
         node: Node { name: settings.hostname_override.clone(), ..Node::default() },
         program,
         conntrack: Conntrack::open().context("opening connection tracking")?,
@@ -59,7 +66,8 @@ pub async fn run(settings: Settings, mut context: Context) -> anyhow::Result<()>
         counts: Counts::register(&context.metrics),
         condition,
     };
-    proxy.run(&context).await
+    // two loops: trouble with one does not hold up the other
+    tokio::try_join!(proxy.run(&context), enforced).map(drop)
 }
 
 fn pods(text: &str) -> anyhow::Result<Vec<crate::network::Network>> {

@@ -14,7 +14,9 @@ mod metrics;
 pub mod model;
 pub mod network;
 pub mod plan;
+pub mod policy;
 pub mod program;
+pub mod ranges;
 mod settings;
 mod stale;
 

@@ -53,3 +53,28 @@ impl Counts {
         counts
     }
 }
+
+/// What enforcing policies counts.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyCounts {
+    /// Seconds of each change brought to the kernel.
+    pub(crate) sync: Histogram,
+    /// Refused batches.
+    pub(crate) failures: Counter,
+}
+
+impl PolicyCounts {
+    /// Registers them.
+    pub(crate) fn register(metrics: &daemon::Metrics) -> Self {
+        let counts =
+            Self { sync: Histogram::new(exponential_buckets(0.0001, 2.0, 18)), failures: Counter::default() };
+        let registered = counts.clone();
+        metrics.register(|registry| {
+            let registry = registry.sub_registry_with_prefix("k3s_rs_network_policy");
+            let help = "Latency in seconds of bringing a change of policies or pods to the kernel";
+            registry.register("sync_duration_seconds", help, registered.sync);
+            registry.register("sync_failures", "Refused changes of policies", registered.failures);
+        });
+        counts
+    }
+}

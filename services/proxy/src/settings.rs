@@ -26,6 +26,9 @@ pub struct Settings {
     /// Where `/metrics` is served.
     #[serde(default = "metrics")]
     pub metrics_bind_address: String,
+    /// Whether NetworkPolicies are enforced. Where they were and are not any more, rules stay until the next boot.
+    #[serde(default = "yes")]
+    pub network_policy: bool,
     /// Addresses that health-check node ports listen on.
     #[serde(default = "any")]
     pub health_check_bind_address: String,
@@ -41,4 +44,8 @@ fn metrics() -> String {
 
 fn any() -> String {
     "[::]".into()
+}
+
+fn yes() -> bool {
+    true
 }

@@ -47,7 +47,7 @@ impl Count {
 type Make = fn(&Repository) -> Result<Command>;
 
 /// What is run, cheapest first.
-const STEPS: [(&str, Make); 7] = [
+const STEPS: [(&str, Make); 8] = [
     ("format", |repository| Ok(command(repository, "cargo", ["fmt", "--all", "--check"]))),
     ("python", |repository| {
         Ok(python(repository, "-m unittest machines.test_units conformance.test_images"))
@@ -57,6 +57,7 @@ const STEPS: [(&str, Make); 7] = [
     ("machines leave nothing", |repository| {
         Ok(python(repository, "-W ignore -m unittest machines.test_leavings"))
     }),
+    ("spine", spine),
     ("scenarios", scenarios),
     ("conformance, fast subset", |repository| Ok(cluster(repository, FAST))),
 ];
@@ -115,6 +116,17 @@ fn python(repository: &Repository, arguments: &str) -> Command {
     let mut command = command(repository, "sh", ["-c", &format!("exec python3 {arguments} 2>&1")]);
     command.current_dir(repository.path("tests"));
     command
+}
+
+/// Upstream's clients on our API server and datastore, as plain processes.
+fn spine(repository: &Repository) -> Result<Command> {
+    let folder = repository.programs("dev");
+    let ours = ["k3s-rs-apiserver", "k3s-rs-datastore"].map(str::to_owned);
+    crate::binaries::build(repository, "dev", &ours, &folder)?;
+    let mut tests =
+        python(repository, "-W ignore -m unittest spine.test_clients spine.test_shared spine.test_disk");
+    tests.env("K3S_RS_BIN", folder);
+    Ok(tests)
 }
 
 /// Scenarios that want an installation (a line `# installation` says so) are given one.

@@ -5,6 +5,6 @@ mod bench;
 mod ledger;
 mod writers;
 
-pub use bench::{Figures, creates, process_usage};
+pub use bench::{Figures, creates, fan_out, process_usage, ranges};
 pub use ledger::{Entry, Ledger};
 pub use writers::{verify, write_until_lost};

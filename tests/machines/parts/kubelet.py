@@ -1,10 +1,12 @@
 """The kubelet of each node; both kinds speak to the node's containerd and serve on 10250."""
 
 import json
+from pathlib import Path
 
 from .base import OURS, PKI, UPSTREAM, Facts, Node, Unit
 
 NODES = "all"
+SHIPPED = Path(__file__).resolve().parents[3] / "units/k3s-rs-kubelet.service"
 # Processes of pods live in the unit's own subtree of some hierarchies: stopping the kubelet must not stop them.
 SERVICE = ["Delegate=yes", "KillMode=process"]
 
@@ -27,7 +29,16 @@ def settings(cluster: Facts, node: Node) -> dict:
         "resolvConf": "/etc/resolv.conf",
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "maxPods": 250,
+        # the disk is this host's: how full it is says nothing about the machine's images
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
     }
+
+
+def hardened() -> list[str]:
+    """The [Service] section of the unit as it is installed, but for what it runs: tests run under its limits."""
+    lines = SHIPPED.read_text().split("[Service]")[1].split("\n[")[0].splitlines()
+    return [line for line in lines if "=" in line and not line.startswith(("#", "ExecStart=", "LoadCredential="))]
 
 
 def upstream(cluster: Facts, node: Node) -> list[Unit]:
@@ -43,4 +54,5 @@ def ours(cluster: Facts, node: Node) -> list[Unit]:
     config = "/etc/k3s-rs/kubelet.json"
     own = {"kubeconfig": cluster.kubeconfig(node.name), "nodeIP": node.address, "hostnameOverride": node.name}
     command = [f"{OURS}/k3s-rs-kubelet", "--config", config]
-    return [Unit("k3s-rs-kubelet", command, files={config: json.dumps({**settings(cluster, node), **own}, indent=1)}, service=SERVICE)]
+    files = {config: json.dumps({**settings(cluster, node), **own}, indent=1)}
+    return [Unit("k3s-rs-kubelet", command, files=files, service=hardened())]

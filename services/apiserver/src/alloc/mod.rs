@@ -21,11 +21,28 @@ use crate::verbs::Call;
 pub struct Allocated {
     addresses: Vec<std::net::IpAddr>,
     ports: Vec<u16>,
+    /// What the old object held and the new one does not: given back once the write is confirmed.
+    freed: Freed,
+}
+
+#[derive(Debug, Default)]
+struct Freed {
+    addresses: Vec<std::net::IpAddr>,
+    ports: Vec<u16>,
+    namespace: String,
+    name: String,
 }
 
 impl Allocated {
-    /// The write went through.
-    pub fn keep(self) {}
+    /// The write went through: what it took is kept, what it let go is given back.
+    pub async fn keep(self, server: &Arc<Server>) {
+        let freed = self.freed;
+        let owner = address::Owner { namespace: &freed.namespace, name: &freed.name };
+        for address in freed.addresses {
+            address::release(server, address, Some(owner)).await;
+        }
+        ports::release(server, &freed.ports).await;
+    }
 
     /// The write failed.
     pub async fn give_back(self, server: &Arc<Server>) {

@@ -10,7 +10,7 @@ use meta::field;
 use schema::{Object, Value};
 
 use super::address::{self, Owner};
-use super::{Allocated, ports};
+use super::{Allocated, Freed, ports};
 use crate::errors::{self, Result};
 use crate::server::Server;
 use crate::verbs::Call;
@@ -342,7 +342,7 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
         if kind(old) != "ExternalName" && !dry_run {
             object.remove(&["spec", "clusterIP"]);
             object.remove(&["spec", "clusterIPs"]);
-            delete(&call.server, old).await;
+            allocated.freed = held(old);
         }
         return Ok(allocated);
     }
@@ -370,7 +370,7 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
         if !dry_run {
             let now: Vec<u16> = node_ports(object).into_iter().map(|(_, p, _)| p).collect();
             let freed: Vec<u16> = held.into_iter().filter(|p| !now.contains(p)).collect();
-            ports::release(&call.server, &freed).await;
+            allocated.freed.ports = freed;
         }
         Ok(())
     };
@@ -378,14 +378,20 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
     finish(call, allocated, outcome).await
 }
 
+/// Everything a Service holds.
+fn held(object: &Object) -> Freed {
+    let mut ports: Vec<u16> = node_ports(object).into_iter().map(|(_, p, _)| p).filter(|p| *p > 0).collect();
+    let health = object.int_at(&["spec", "healthCheckNodePort"]).and_then(|p| u16::try_from(p).ok());
+    ports.extend(health.filter(|p| *p > 0));
+    Freed {
+        addresses: addresses(object).iter().filter_map(|a| a.parse().ok()).collect(),
+        ports,
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
+    }
+}
+
 /// A Service that is gone.
 pub async fn delete(server: &Arc<Server>, object: &Object) {
-    let owner = Owner { namespace: object.namespace(), name: object.name() };
-    for address in addresses(object).iter().filter_map(|a| a.parse::<IpAddr>().ok()) {
-        address::release(server, address, Some(owner)).await;
-    }
-    let mut freed: Vec<u16> = node_ports(object).into_iter().map(|(_, p, _)| p).filter(|p| *p > 0).collect();
-    let health = object.int_at(&["spec", "healthCheckNodePort"]).and_then(|p| u16::try_from(p).ok());
-    freed.extend(health.filter(|p| *p > 0));
-    ports::release(server, &freed).await;
+    Allocated { freed: held(object), ..Allocated::default() }.keep(server).await;
 }

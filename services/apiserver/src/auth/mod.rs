@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod follow;
+pub mod front_proxy;
 pub mod impersonate;
 pub mod rbac;
 pub mod tokens;

@@ -2,7 +2,6 @@
 
 mod envelope;
 mod managed;
-mod patch;
 pub mod wire;
 
 use bytes::Bytes;
@@ -13,7 +12,6 @@ use crate::request::accept::{Media, PROTOBUF};
 
 pub use envelope::{envelope, open};
 pub use managed::{ApplyError, Conflict, Writer};
-pub use patch::{json_patch, merge_patch};
 
 /// Why bytes are no object.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,6 +19,9 @@ pub enum DecodeError {
     /// They are malformed, or a value has the wrong type.
     #[error("{0}")]
     Malformed(String),
+    /// It is JSON, and a value in it is not what its field holds.
+    #[error("{0}")]
+    Shape(String),
     /// Nobody knows the kind.
     #[error("no kind {0:?} is registered")]
     Unknown(String),
@@ -52,6 +53,11 @@ impl Type {
     /// The type of a built-in kind.
     pub fn of(gvk: &GroupVersionKind) -> Option<Self> {
         Schema::builtin(gvk).map(|schema| Self { schema, gvk: gvk.clone() })
+    }
+
+    /// A type made at run time, from a table of its own.
+    pub fn at_run_time(schema: Schema, gvk: GroupVersionKind) -> Self {
+        Self { schema, gvk }
     }
 
     /// Whether it is built in: protobuf, strategic merge, list items without their type.
@@ -96,7 +102,10 @@ impl Type {
         &self,
         decoded: Result<schema::json::Decoded, schema::json::DecodeError>,
     ) -> Result<Decoded, DecodeError> {
-        let decoded = decoded.map_err(DecodeError::new)?;
+        let decoded = decoded.map_err(|error| match error {
+            schema::json::DecodeError::Syntax(text) => DecodeError::Malformed(text),
+            other => DecodeError::Shape(other.to_string()),
+        })?;
         let problems = decoded.problems.iter().map(ToString::to_string).collect();
         Ok(Decoded { object: Object::new(decoded.root), problems })
     }

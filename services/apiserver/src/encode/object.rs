@@ -46,8 +46,11 @@ pub fn json(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
 
 /// A stored object's protobuf in the served version, without envelope.
 pub fn protobuf(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
-    let object = served(endpoint, entry)?;
-    endpoint.schema.encode_protobuf(&object).map(Bytes::from).map_err(errors::internal)
+    let make = || {
+        let object = served(endpoint, entry)?;
+        endpoint.schema.encode_protobuf(&object).map(Bytes::from).map_err(errors::internal)
+    };
+    if endpoint.native { entry.protobuf.get_or(make) } else { make() }
 }
 
 /// An object of any type in a form.

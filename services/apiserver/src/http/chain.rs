@@ -4,7 +4,7 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/server/config.go` `DefaultBuildHandlerChain`
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use web::{Body, Peer};
 
-use super::response;
+use super::{limits, response};
+use crate::audit::{Asked, Audit, Record};
 use crate::auth::{Attributes, Credentials, Decision, User, impersonate, refusal};
 use crate::encode;
 use crate::endpoints;
@@ -31,10 +32,19 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers one request.
 pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
+    let request = match crate::supervisor::handle(&server, request, &peer).await {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
     let started = std::time::Instant::now();
     let info = RequestInfo::read(request.method(), request.uri());
     let accept = text(request.headers(), "accept").to_owned();
-    let audit = request.headers().get("audit-id").cloned();
+    let id = match text(request.headers(), "audit-id") {
+        "" => uuid::Uuid::new_v4().to_string(),
+        given => given.to_owned(),
+    };
+    let audited = Audited::new(&server, &request, &info, &peer, &id);
+    let long = info.long_running();
     let label = (
         info.verb,
         info.group.clone(),
@@ -42,18 +52,88 @@ pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<P
         info.resource.clone(),
         info.subresource.clone(),
     );
-    let answered = bounded(&server, request, &peer, info).await;
+    let answered = bounded(&server, request, &peer, info, &audited).await;
     let mut response = answered.unwrap_or_else(|error| response::of_error(&error, &accept));
     let headers = response.headers_mut();
-    let id = audit.or_else(|| HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok());
-    if let Some(id) = id {
+    if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert("audit-id", id);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
     server.metrics.request(&label, response.status().as_u16(), started.elapsed());
-    response
+    match audited.into_record() {
+        Some(record) => record.answered(response, long).await,
+        None => response,
+    }
+}
+
+/// The audit record of a request: begun once it is known who asks, or at the end when that is never known.
+struct Audited {
+    audit: Option<(Arc<Audit>, Facts)>,
+    record: OnceLock<Record>,
+}
+
+/// What the record needs of a request, which is consumed meanwhile.
+struct Facts {
+    id: String,
+    uri: http::Uri,
+    info: RequestInfo,
+    name: String,
+    headers: http::HeaderMap,
+    source: Option<std::net::IpAddr>,
+    received: jiff::Timestamp,
+}
+
+impl Audited {
+    fn new(server: &Server, request: &Request<Incoming>, info: &RequestInfo, peer: &Peer, id: &str) -> Self {
+        let facts = || Facts {
+            id: id.to_owned(),
+            uri: request.uri().clone(),
+            info: info.clone(),
+            name: info.effective_name(request.uri()).to_string(),
+            headers: request.headers().clone(),
+            source: match peer.addr {
+                web::Addr::Tcp(address) => Some(address.ip()),
+                _ => None,
+            },
+            received: jiff::Timestamp::now(),
+        };
+        Self { audit: server.audit.clone().map(|audit| (audit, facts())), record: OnceLock::new() }
+    }
+
+    fn begin(&self, user: Option<&User>, acting: Option<&User>) {
+        let Some((audit, facts)) = &self.audit else { return };
+        self.record.get_or_init(|| {
+            let asked = Asked {
+                id: &facts.id,
+                uri: &facts.uri,
+                info: &facts.info,
+                name: &facts.name,
+                headers: &facts.headers,
+                source: facts.source,
+                received: facts.received,
+            };
+            audit.begin(&asked, user, acting)
+        });
+    }
+
+    fn annotate(&self, key: &str, value: impl Into<String>) {
+        if let Some(record) = self.record.get() {
+            record.annotate(key, value);
+        }
+    }
+
+    fn body(&self, body: &Bytes) {
+        if let Some(record) = self.record.get() {
+            record.request(body);
+        }
+    }
+
+    fn into_record(self) -> Option<Record> {
+        self.begin(None, None);
+        self.record.into_inner()
+    }
 }
 
 fn text<'a>(headers: &'a http::HeaderMap, name: &str) -> &'a str {
@@ -76,9 +156,10 @@ async fn bounded(
     request: Request<Incoming>,
     peer: &Arc<Peer>,
     info: RequestInfo,
+    audited: &Audited,
 ) -> Result<Response<Body>> {
     let limit = limit(&info, request.uri());
-    let work = Box::pin(chain(server, request, peer, info));
+    let work = Box::pin(chain(server, request, peer, info, audited));
     match limit {
         None => work.await,
         Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
@@ -93,6 +174,7 @@ async fn chain(
     request: Request<Incoming>,
     peer: &Arc<Peer>,
     info: RequestInfo,
+    audited: &Audited,
 ) -> Result<Response<Body>> {
     let credentials = Credentials { headers: request.headers(), path: &info.path, peer };
     let user = match server.authenticator.authenticate(&credentials).await? {
@@ -100,13 +182,25 @@ async fn chain(
         None if server.settings.anonymous_auth => User::anonymous(),
         None => return Err(errors::unauthorized()),
     };
-    let acting = impersonate::impersonate(request.headers(), &user, &*server.authorizer).await?;
+    let acting = match impersonate::impersonate(request.headers(), &user, &*server.authorizer).await {
+        Ok(acting) => acting,
+        Err(error) => {
+            audited.begin(Some(&user), None);
+            return Err(error);
+        }
+    };
+    audited.begin(Some(&user), acting.as_ref());
     let user = acting.unwrap_or(user);
-    authorize(server, &info, &user, request.uri()).await?;
+    let Some(_place) = server.in_flight.enter(&user, &info) else { return Ok(limits::too_many()) };
+    let allowed = authorize(server, &info, &user, request.uri()).await;
+    let decision = if allowed.is_ok() { "allow" } else { "forbid" };
+    audited.annotate("authorization.k8s.io/decision", decision);
+    audited.annotate("authorization.k8s.io/reason", "");
+    allowed?;
     if !info.is_resource {
         return endpoints::answer(server, &info, &user, request).await;
     }
-    resource(server, info, user, request).await
+    resource(server, info, user, request, audited).await
 }
 
 async fn authorize(server: &Arc<Server>, info: &RequestInfo, user: &User, uri: &http::Uri) -> Result<()> {
@@ -148,6 +242,7 @@ async fn resource(
     info: RequestInfo,
     user: User,
     request: Request<Incoming>,
+    audited: &Audited,
 ) -> Result<Response<Body>> {
     let registry = server.registry();
     let group_version = match info.group.as_str() {
@@ -172,6 +267,7 @@ async fn resource(
         "get" | "list" | "watch" => Bytes::new(),
         _ => read_body(request).await?,
     };
+    audited.body(&body);
     let call = Call {
         server: server.clone(),
         endpoint,

@@ -1,4 +1,5 @@
 //! HTTP: the request chain, and responses.
 
 pub mod chain;
+pub mod limits;
 pub mod response;

@@ -25,8 +25,8 @@ pub struct Endpoint {
 impl Endpoint {
     /// `None` when the schema does not know the kind.
     pub fn new(resource: Arc<Resource>, face: Face) -> Option<Self> {
-        let schema = Type::of(&face.gvk)?;
         let native = face.gvk == resource.kind.storage;
+        let schema = if native { resource.schema.clone() } else { Type::of(&face.gvk)? };
         Some(Self { resource, face, schema, native })
     }
 

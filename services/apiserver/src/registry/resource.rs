@@ -51,18 +51,22 @@ fn mark() -> &'static [u8] {
 impl Resource {
     /// `None` when the schema does not know the storage version.
     pub fn new(kind: StorageResource) -> Option<Self> {
-        let schema = Type::of(&kind.storage)?;
+        Type::of(&kind.storage).map(|schema| Self::with_schema(kind, schema))
+    }
+
+    /// One whose storage version's schema came at run time.
+    pub fn with_schema(kind: StorageResource, schema: Type) -> Self {
         let prefix = format!("/registry/{}/", kind.key_prefix.trim_matches('/'));
         let pods = kind.resource.group.is_empty() && kind.storage.kind == "Pod";
         let events = kind.storage.kind == "Event";
-        Some(Self {
+        Self {
             prefix: prefix.into(),
             index_label: if pods { "spec.nodeName" } else { "" },
             index_path: if pods { &["spec", "nodeName"] } else { &[] },
             ttl_seconds: events.then_some(3600),
             schema,
             kind,
-        })
+        }
     }
 
     /// The key of an object.
@@ -110,7 +114,8 @@ impl Resource {
 
     fn normalise(&self, value: &[u8]) -> Result<Object, Unreadable> {
         let stored = crate::codec::stored_type(value)?;
-        let schema = Type::of(&stored).ok_or_else(|| DecodeError::Unknown(stored.kind.clone()))?;
+        let other = if stored == self.kind.storage { Some(self.schema.clone()) } else { Type::of(&stored) };
+        let schema = other.ok_or_else(|| DecodeError::Unknown(stored.kind.clone()))?;
         let mut object = schema.decode_stored(value)?;
         self.kind.hooks.default_versioned(&stored.version, &mut object);
         if stored != self.kind.storage {

@@ -121,13 +121,18 @@ impl ListOptions {
             }
             return problems;
         }
+        if !raw_match.is_empty() {
+            self.check_match(raw_match, &mut problems);
+        }
         if self.send_initial_events.is_some() {
             let text = "sendInitialEvents is forbidden for list";
             problems.push(field::Error::forbidden("sendInitialEvents", text));
         }
-        if raw_match.is_empty() {
-            return problems;
-        }
+        problems
+    }
+
+    fn check_match(&self, raw_match: &str, problems: &mut Vec<field::Error>) {
+        let path = "resourceVersionMatch";
         if self.resource_version.is_empty() {
             let text = "resourceVersionMatch is forbidden unless resourceVersion is provided";
             problems.push(field::Error::forbidden(path, text));
@@ -143,26 +148,21 @@ impl ListOptions {
             let text = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
             problems.push(field::Error::forbidden(path, text));
         }
-        problems
     }
 }
 
-/// Reads a resource version: empty is `None`.
+/// Reads a resource version: empty is `None`. Upstream leaves what it says of a bad one without a reason.
 pub fn parse_revision(text: &str) -> Result<Option<i64>> {
     if text.is_empty() {
         return Ok(None);
     }
-    match text.parse::<i64>() {
-        Ok(n) if n >= 0 => Ok(Some(n)),
-        _ => {
-            let problem = field::Error::invalid_str(
-                "resourceVersion",
-                text,
-                format!("strconv.ParseUint: parsing {text:?}: invalid syntax"),
-            );
-            Err(errors::bad_request(format!("Invalid value: {text:?}: {}", problem.detail)))
-        }
-    }
+    let number = text.parse::<i64>().ok().filter(|n| *n >= 0);
+    let why = || {
+        format!(
+            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        )
+    };
+    number.map(Some).ok_or_else(|| errors::unclassified(why()))
 }
 
 /// What happens to unknown and duplicate fields.

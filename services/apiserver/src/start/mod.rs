@@ -8,6 +8,8 @@ mod priority_classes;
 mod rbac;
 mod service_cidr;
 
+pub(crate) use rbac::reconcile_one as reconcile_role;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -62,7 +64,7 @@ fn options() -> WriteOptions {
 }
 
 /// Stores an object unless it is there; `true` when it was stored.
-async fn ensure(server: &Arc<Server>, group: &str, plural: &str, object: &Value) -> Result<bool> {
+pub(crate) async fn ensure(server: &Arc<Server>, group: &str, plural: &str, object: &Value) -> Result<bool> {
     let text = |key: &str| object["metadata"][key].as_str().unwrap_or("");
     let (namespace, name) = (text("namespace"), text("name"));
     let call = call(server, group, plural, namespace, name)?;
@@ -93,7 +95,7 @@ impl<F: FnMut(&mut Object) + Send> Source for Edit<F> {
 }
 
 /// Changes an object that is there; nothing is written when nothing differs.
-async fn edit(
+pub(crate) async fn edit(
     server: &Arc<Server>,
     (group, plural): (&str, &str),
     (namespace, name): (&str, &str),

@@ -26,36 +26,41 @@ fn missing(wanted: &serde_json::Value, have: &serde_json::Value, list: &str) -> 
 
 /// Brings all of them into place.
 pub(super) async fn reconcile(server: Arc<Server>) -> Result<()> {
-    let group = "rbac.authorization.k8s.io";
     for object in auth::rbac::bootstrap::objects() {
-        let plural = plural(object["kind"].as_str().unwrap_or(""));
-        if super::ensure(&server, group, plural, &object).await? {
-            continue;
-        }
-        let text = |key: &str| object["metadata"][key].as_str().unwrap_or("").to_owned();
-        let (namespace, name) = (text("namespace"), text("name"));
-        let Some(stored) = server.read(group, plural, &namespace, &name).await? else { continue };
-        if stored.annotation("rbac.authorization.kubernetes.io/autoupdate") == Some("false") {
-            continue;
-        }
-        let endpoint = server.endpoint(group, plural)?;
-        let have = serde_json::from_slice(&endpoint.schema.encode_json(&stored)).unwrap_or_default();
-        let list = if plural.ends_with("bindings") { "subjects" } else { "rules" };
-        // an aggregated role's rules are its controller's
-        let add = missing(&object, &have, list);
-        if add.is_empty() || !object["aggregationRule"].is_null() {
-            continue;
-        }
-        let add = crate::codec::parse_json(&serde_json::to_vec(&add).unwrap_or_default());
-        let add = add.map_err(crate::errors::internal)?;
-        super::edit(&server, (group, plural), (&namespace, &name), "", move |object| {
-            let key = if list == "rules" { "rules" } else { "subjects" };
-            let slot = object.root_mut().get_or_insert_with(key, || schema::Value::List(Vec::new()));
-            if let (Some(target), Some(more)) = (slot.as_list_mut(), add.as_list()) {
-                target.extend(more.iter().cloned());
-            }
-        })
-        .await?;
+        reconcile_one(&server, &object).await?;
     }
     Ok(())
+}
+
+/// Creates a role or binding, or adds what it lacks.
+pub(crate) async fn reconcile_one(server: &Arc<Server>, object: &serde_json::Value) -> Result<()> {
+    let group = "rbac.authorization.k8s.io";
+    let plural = plural(object["kind"].as_str().unwrap_or(""));
+    if super::ensure(server, group, plural, object).await? {
+        return Ok(());
+    }
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or("").to_owned();
+    let (namespace, name) = (text("namespace"), text("name"));
+    let Some(stored) = server.read(group, plural, &namespace, &name).await? else { return Ok(()) };
+    if stored.annotation("rbac.authorization.kubernetes.io/autoupdate") == Some("false") {
+        return Ok(());
+    }
+    let endpoint = server.endpoint(group, plural)?;
+    let have = serde_json::from_slice(&endpoint.schema.encode_json(&stored)).unwrap_or_default();
+    let list = if plural.ends_with("bindings") { "subjects" } else { "rules" };
+    // an aggregated role's rules are its controller's
+    let add = missing(object, &have, list);
+    if add.is_empty() || !object["aggregationRule"].is_null() {
+        return Ok(());
+    }
+    let add = crate::codec::parse_json(&serde_json::to_vec(&add).unwrap_or_default());
+    let add = add.map_err(crate::errors::internal)?;
+    super::edit(server, (group, plural), (&namespace, &name), "", move |object| {
+        let key = if list == "rules" { "rules" } else { "subjects" };
+        let slot = object.root_mut().get_or_insert_with(key, || schema::Value::List(Vec::new()));
+        if let (Some(target), Some(more)) = (slot.as_list_mut(), add.as_list()) {
+            target.extend(more.iter().cloned());
+        }
+    })
+    .await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::derived::Derived;
 use super::scan;
 
 /// A full storage key: `/registry/pods/default/a`.
@@ -31,6 +32,8 @@ pub struct Entry {
     pub current: bool,
     /// The value of the resource's index field.
     pub index: Option<Box<str>>,
+    /// The protobuf message of the storage version.
+    pub protobuf: Derived,
 }
 
 /// Bytes that are no normalised object.
@@ -131,6 +134,7 @@ impl Entry {
             current,
             index,
             bytes: Bytes::from(bytes),
+            protobuf: Derived::default(),
         })
     }
 
@@ -160,6 +164,7 @@ impl Entry {
             current: self.current,
             index: self.index.clone(),
             bytes: Bytes::from(bytes),
+            protobuf: Derived::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::cache::Cache;
 use super::kv::{Kv, KvError, Update, WatchItem};
@@ -19,8 +19,8 @@ const RETRY: Duration = Duration::from_millis(250);
 pub enum Ask {
     /// Have the store report its progress: somebody waits for a revision.
     Progress,
-    /// A resource was added at run time: fill its cache.
-    Load(Arc<str>),
+    /// A resource was added at run time: fill its cache, and say when that is done.
+    Load(Arc<str>, oneshot::Sender<()>),
 }
 
 /// Fills the cache and keeps it following the store, until the asking side is gone.
@@ -98,7 +98,11 @@ async fn follow(kv: &Kv, cache: &Arc<Cache>, from: i64, asks: &mut mpsc::Receive
                 ask = asks.recv() => match ask {
                     None => return End::Closed,
                     Some(Ask::Progress) => watch.ask_progress().await,
-                    Some(Ask::Load(prefix)) => join(kv, cache, &prefix).await,
+                    Some(Ask::Load(prefix, loaded)) => {
+                        join(kv, cache, &prefix).await;
+                        // who no longer waits needs no answer
+                        drop(loaded.send(()));
+                    }
                 },
                 item = watch.next() => match item {
                     Ok(WatchItem::Events(updates)) => {
@@ -146,12 +150,18 @@ fn apply(cache: &Arc<Cache>, update: Update) {
 /// Fills the cache of a resource added while the feed runs. Events that come meanwhile wait in the watch, and
 /// what they repeat changes nothing but the history.
 async fn join(kv: &Kv, cache: &Cache, prefix: &str) {
-    match load(kv, cache, prefix).await {
-        Ok(revision) => {
-            if let Some(target) = cache.of_key(prefix) {
-                cache.begin_one(&target, revision);
+    loop {
+        match load(kv, cache, prefix).await {
+            Ok(revision) => {
+                if let Some(target) = cache.of_key(prefix) {
+                    cache.begin_one(&target, revision);
+                }
+                return;
+            }
+            Err(error) => {
+                tracing::error!(prefix, error = %error, "cannot fill the cache of a new resource, trying again");
             }
         }
-        Err(error) => tracing::error!(prefix, error = %error, "cannot fill the cache of a new resource"),
+        tokio::time::sleep(RETRY).await;
     }
 }

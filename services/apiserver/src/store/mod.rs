@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod compact;
+pub mod derived;
 pub mod entry;
 pub mod event;
 pub mod feed;
@@ -16,7 +17,7 @@ pub mod write;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use self::cache::{Cache, ResourceCache};
 use self::feed::Ask;
@@ -61,12 +62,21 @@ impl Store {
         Self { fresh: Fresh::start(kv.clone()), leases: Leases::new(kv.clone()), kv, cache, asks }
     }
 
-    /// Adds a resource at run time and has its cache filled.
+    /// Adds a resource at run time; returns when its cache holds what the store has.
     pub async fn add(&self, resource: &Arc<Resource>) -> Arc<ResourceCache> {
         let cache = self.cache.add(resource);
-        if self.asks.send(Ask::Load(resource.prefix.clone())).await.is_err() {
+        let (loaded, done) = oneshot::channel();
+        if self.asks.send(Ask::Load(resource.prefix.clone(), loaded)).await.is_err() || done.await.is_err() {
             tracing::error!("the feed of the cache has ended");
         }
         cache
     }
+
+    /// Drops a resource that is no longer served: its watches end, its objects stay in the store.
+    pub fn remove(&self, resource: &Resource) {
+        self.cache.remove(&resource.prefix);
+    }
 }
+
+#[cfg(test)]
+mod tests;

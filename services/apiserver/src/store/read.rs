@@ -128,7 +128,9 @@ impl Store {
         if !options.continue_token.is_empty() {
             return self.list_on(query, options, &prefix).await;
         }
-        let revision = parse_revision(&options.resource_version)?;
+        let parsed = parse_revision(&options.resource_version);
+        let revision = parsed
+            .map_err(|e| errors::bad_request(format!("invalid resource version: {}", e.status().message)))?;
         let exact = match (revision, options.version_match) {
             (None | Some(0), _) => None,
             (Some(r), Match::Exact) => Some(r),

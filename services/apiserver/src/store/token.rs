@@ -28,7 +28,8 @@ pub struct Continue {
 
 /// Encodes a token; `start` is a full key below `prefix`.
 pub fn encode(start: &str, prefix: &str, revision: i64) -> String {
-    // upstream keeps the leading slash out: the prefix ends with it
+    // the slash at the end of the prefix belongs to the rest, except where upstream's store writes a token itself
+    let prefix = if revision < 0 { prefix } else { prefix.trim_end_matches('/') };
     let start = start.strip_prefix(prefix).unwrap_or(start).to_owned();
     let wire = Wire { v: "meta.k8s.io/v1".into(), rv: revision, start };
     let json = serde_json::to_vec(&wire).unwrap_or_default();
@@ -37,12 +38,13 @@ pub fn encode(start: &str, prefix: &str, revision: i64) -> String {
 
 /// Decodes a token for a list below `prefix`.
 pub fn decode(token: &str, prefix: &str) -> Result<Continue> {
-    let invalid = |why: &str| errors::bad_request(format!("continue key is not valid: {why}"));
+    let invalid =
+        |why: &str| errors::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
     let trimmed = token.trim_end_matches('=');
     let bytes = URL_SAFE_NO_PAD
         .decode(trimmed)
         .or_else(|_| STANDARD_NO_PAD.decode(trimmed))
-        .map_err(|e| invalid(&e.to_string()))?;
+        .map_err(|e| invalid(&illegal(&e)))?;
     let wire: Wire = serde_json::from_slice(&bytes).map_err(|e| invalid(&e.to_string()))?;
     if wire.v != "meta.k8s.io/v1" {
         return Err(invalid(&format!("server does not recognize this encoded version {:?}", wire.v)));
@@ -59,6 +61,16 @@ pub fn decode(token: &str, prefix: &str) -> Result<Continue> {
     }
     let start = format!("{prefix}{}", wire.start.trim_start_matches('/'));
     Ok(Continue { start, revision: wire.rv })
+}
+
+/// What Go's decoder says of a bad token.
+fn illegal(error: &base64::DecodeError) -> String {
+    use base64::DecodeError::{InvalidByte, InvalidLastSymbol, InvalidLength, InvalidPadding};
+    let at = match error {
+        InvalidByte(at, _) | InvalidLastSymbol(at, _) | InvalidLength(at) => *at,
+        InvalidPadding => 0,
+    };
+    format!("illegal base64 data at input byte {at}")
 }
 
 #[cfg(test)]

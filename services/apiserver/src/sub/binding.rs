@@ -11,8 +11,7 @@ use meta::GroupVersionKind;
 use schema::{Map, Object, Value};
 use web::Body;
 
-use super::{created, decode_as};
-use crate::admission::{Operation, Request};
+use super::{admit, created, decode_as};
 use crate::auth::User;
 use crate::encode::{self, Answer};
 use crate::errors::{self, Result};
@@ -121,20 +120,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
     if !problems.is_empty() {
         return Err(errors::invalid("", "Binding", &call.info.name, &problems));
     }
-    let request = Request {
-        server: &call.server,
-        endpoint: &call.endpoint,
-        subresource: "binding",
-        operation: Operation::Create,
-        user: &call.user,
-        namespace: &call.info.namespace,
-        name: &call.info.name,
-        old: None,
-        dry_run: options.dry_run,
-        now: call.now,
-    };
-    call.server.admission.mutate(&request, &mut body).await?;
-    call.server.admission.validate(&request, Some(&body)).await?;
+    admit(call, &mut body, options.dry_run).await?;
     let map = |field: &str| body.metadata().get(field).and_then(Value::as_map).cloned().unwrap_or_default();
     let uid = body.uid().to_owned();
     let bind = Bind { node, uid, annotations: map("annotations"), labels: map("labels") };

@@ -18,10 +18,11 @@ use schema::{Object, Value};
 use tokio::net::TcpStream;
 use web::Body;
 
+use super::proxy;
+use super::rewrite::{self, Links};
 use crate::admission::{Operation, Request as Admitted};
-use crate::auth::User;
+use crate::auth::{User, front_proxy};
 use crate::errors::{self, Result};
-use crate::http::response;
 use crate::registry::Endpoint;
 use crate::request::RequestInfo;
 use crate::request::info::query_pairs;
@@ -54,12 +55,12 @@ impl Kubelets {
 }
 
 /// Where a request goes.
-struct Target {
-    tls: bool,
-    kubelet: bool,
-    host: String,
-    port: u16,
-    path: String,
+pub(super) struct Target {
+    pub(super) tls: bool,
+    pub(super) kubelet: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) path: String,
 }
 
 /// Passes a request on.
@@ -71,6 +72,8 @@ pub async fn run(
     request: Request<Incoming>,
 ) -> Result<Response<Body>> {
     if info.subresource != "log" {
+        // nobody reads warnings of a stream
+        let warnings = std::sync::Mutex::default();
         let admitted = Admitted {
             server,
             endpoint: &endpoint,
@@ -82,6 +85,7 @@ pub async fn run(
             old: None,
             dry_run: false,
             now: jiff::Timestamp::now(),
+            warnings: &warnings,
         };
         server.admission.validate(&admitted, None).await?;
     }
@@ -93,11 +97,14 @@ pub async fn run(
         return Ok(redirect(request.uri()));
     }
     let target = match (info.resource.as_str(), info.subresource.as_str()) {
-        ("pods", "log") => log(server, &info, &request).await?,
-        ("pods", "proxy") => pod_proxy(server, &info).await?,
+        ("pods", "log") => match log(server, &info, &request).await? {
+            Some(target) => target,
+            None => return Ok(no_content()),
+        },
+        ("pods", "proxy") => proxy::pod(server, &info).await?,
         ("pods", verb) => stream(server, &info, verb, &request).await?,
-        ("services", _) => service_proxy(server, &info).await?,
-        _ => node_proxy(server, &info).await?,
+        ("services", _) => proxy::service(server, &info).await?,
+        _ => proxy::node(server, &info).await?,
     };
     let plain_text = info.subresource == "log";
     let answer = pass_on(server, &target, request).await?;
@@ -120,14 +127,14 @@ fn redirect(uri: &Uri) -> Response<Body> {
     answer
 }
 
-async fn pod(server: &Arc<Server>, info: &RequestInfo) -> Result<Object> {
+pub(super) async fn pod(server: &Arc<Server>, info: &RequestInfo) -> Result<Object> {
     let found = server.read("", "pods", &info.namespace, &info.name).await?;
     let resource = meta::GroupResource { group: String::new(), resource: "pods".into() };
     found.ok_or_else(|| errors::not_found(&resource, &info.name))
 }
 
 /// The kubelet of a node: address and port.
-async fn kubelet(server: &Arc<Server>, node: &str) -> Result<(String, u16)> {
+pub(super) async fn kubelet(server: &Arc<Server>, node: &str) -> Result<(String, u16)> {
     let resource = meta::GroupResource { group: String::new(), resource: "nodes".into() };
     let object = server.read("", "nodes", "", node).await?;
     let object = object.ok_or_else(|| errors::not_found(&resource, node))?;
@@ -209,15 +216,25 @@ fn switch(text: &str) -> bool {
     !matches!(text, "" | "false" | "0")
 }
 
-async fn log(server: &Arc<Server>, info: &RequestInfo, request: &Request<Incoming>) -> Result<Target> {
+fn no_content() -> Response<Body> {
+    let mut answer = Response::new(web::empty());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
+/// Where a container's log is; nowhere before its pod has a node.
+async fn log(
+    server: &Arc<Server>,
+    info: &RequestInfo,
+    request: &Request<Incoming>,
+) -> Result<Option<Target>> {
     let pod = pod(server, info).await?;
     let query = query_pairs(request.uri().query());
     let value = |key: &str| query.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
     let container = container(&pod, value("container"))?;
     let node = pod.str_at(&["spec", "nodeName"]).to_owned();
     if node.is_empty() {
-        // not on a node yet: upstream answers nothing, successfully
-        return Err(errors::bad_request(format!("pod {} does not have a host assigned", pod.name())));
+        return Ok(None);
     }
     let mut pairs = Vec::new();
     for key in ["follow", "previous", "timestamps"] {
@@ -232,7 +249,7 @@ async fn log(server: &Arc<Server>, info: &RequestInfo, request: &Request<Incomin
     }
     let (host, port) = kubelet(server, &node).await?;
     let path = format!("/containerLogs/{}/{}/{container}{}", info.namespace, info.name, query_with(&pairs));
-    Ok(Target { tls: true, kubelet: true, host, port, path })
+    Ok(Some(Target { tls: true, kubelet: true, host, port, path }))
 }
 
 async fn stream(
@@ -265,98 +282,6 @@ async fn stream(
     }
     let path = format!("/{verb}/{namespace}/{name}/{container}{}", query_with(&pairs));
     Ok(Target { tls: true, kubelet: true, host, port, path })
-}
-
-/// `[scheme:]name[:port]`
-fn split_name(name: &str) -> (&str, &str, &str) {
-    match name.split(':').collect::<Vec<_>>().as_slice() {
-        [name] => ("", name, ""),
-        [name, port] => ("", name, port),
-        [scheme, name, port] => (scheme, name, port),
-        _ => ("", name, ""),
-    }
-}
-
-fn rest_path(info: &RequestInfo) -> String {
-    let slash = if info.trailing_slash && !info.rest.is_empty() { "/" } else { "" };
-    format!("/{}{slash}", info.rest.join("/"))
-}
-
-async fn pod_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
-    let (scheme, name, port) = split_name(&info.name);
-    let named = RequestInfo { name: name.to_owned(), ..info.clone() };
-    let pod = pod(server, &named).await?;
-    let address = pod.str_at(&["status", "podIP"]).to_owned();
-    if address.is_empty() {
-        return Err(errors::bad_request("address not allowed"));
-    }
-    let port = match port.parse::<u16>() {
-        Ok(port) => port,
-        Err(_) => {
-            let ports = pod
-                .list_at(&["spec", "containers"])
-                .iter()
-                .flat_map(|c| c.at(&["ports"]).and_then(Value::as_list).unwrap_or(&[]));
-            let mut found =
-                ports.filter(|p| port.is_empty() || p.at(&["name"]).and_then(Value::as_str) == Some(port));
-            let number = found.find_map(|p| p.at(&["containerPort"]).and_then(Value::as_int));
-            number.and_then(|n| u16::try_from(n).ok()).unwrap_or(if scheme == "https" { 443 } else { 80 })
-        }
-    };
-    Ok(Target { tls: scheme == "https", kubelet: false, host: address, port, path: rest_path(info) })
-}
-
-async fn node_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
-    let (scheme, name, port) = split_name(&info.name);
-    let (host, own) = kubelet(server, name).await?;
-    let port = port.parse().unwrap_or(own);
-    let kubelet = port == own;
-    Ok(Target { tls: kubelet || scheme == "https", kubelet, host, port, path: rest_path(info) })
-}
-
-async fn service_proxy(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
-    let (scheme, name, wanted) = split_name(&info.name);
-    let service = server.read("", "services", &info.namespace, name).await?;
-    let resource = meta::GroupResource { group: String::new(), resource: "services".into() };
-    let service = service.ok_or_else(|| errors::not_found(&resource, name))?;
-    let ports = service.list_at(&["spec", "ports"]);
-    let text = |v: &Value, key: &str| v.at(&[key]).and_then(Value::as_str).unwrap_or("").to_owned();
-    let chosen = match wanted {
-        "" if ports.len() == 1 => ports.first(),
-        wanted => ports.iter().find(|p| {
-            text(p, "name") == wanted || p.at(&["port"]).and_then(Value::as_int) == wanted.parse().ok()
-        }),
-    };
-    let unavailable = || errors::unavailable(format!("no endpoints available for service {:?}", info.name));
-    let chosen = chosen.ok_or_else(|| {
-        errors::unavailable(format!("no service port {wanted:?} found for service {name:?}"))
-    })?;
-    let port_name = text(chosen, "name");
-    let slices = server.peek_objects("discovery.k8s.io", "endpointslices", &info.namespace)?;
-    let mut targets: Vec<(String, u16)> = Vec::new();
-    for slice in slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(name)) {
-        let port = slice.list_at(&["ports"]).iter().find(|p| text(p, "name") == port_name);
-        let port =
-            port.and_then(|p| p.at(&["port"])).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
-        let Some(port) = port else { continue };
-        for endpoint in slice.list_at(&["endpoints"]) {
-            let ready = endpoint.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true);
-            let address = endpoint
-                .at(&["addresses"])
-                .and_then(Value::as_list)
-                .and_then(|l| l.first())
-                .and_then(Value::as_str);
-            if let (true, Some(address)) = (ready, address) {
-                targets.push((address.to_owned(), port));
-            }
-        }
-    }
-    if targets.is_empty() {
-        return Err(unavailable());
-    }
-    let at = usize::from(uuid::Uuid::new_v4().as_bytes()[0]) % targets.len();
-    let (host, port) = targets.swap_remove(at);
-    Ok(Target { tls: scheme == "https", kubelet: false, host, port, path: rest_path(info) })
 }
 
 /// Headers that are about one connection only.
@@ -405,6 +330,7 @@ where
         }
     });
     let upgrade = request.headers().get(header::UPGRADE).cloned();
+    let links = links(target, &request);
     let ours = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let mut path = target.path.clone();
@@ -421,11 +347,13 @@ where
             onward.headers_mut().append(name.clone(), value.clone());
         }
     }
-    let host = if target.host.contains(':') {
-        format!("[{}]:{}", target.host, target.port)
-    } else {
-        format!("{}:{}", target.host, target.port)
-    };
+    front_proxy::clear(onward.headers_mut());
+    if let Some(links) = &links
+        && let Ok(uri) = HeaderValue::from_str(&format!("{}{}", links.prefix, target.path))
+    {
+        onward.headers_mut().insert("x-forwarded-uri", uri);
+    }
+    let host = target.authority();
     onward.headers_mut().insert(header::HOST, HeaderValue::from_str(&host).map_err(errors::internal)?);
     if let Some(upgrade) = upgrade {
         onward.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -446,13 +374,34 @@ where
         parts.headers.remove(name);
     }
     let body = body.map_err(|e| -> web::BoxError { Box::new(e) }).boxed_unsync();
-    // the connection lives as long as its sender
-    let body = http_body_util::combinators::UnsyncBoxBody::new(body);
-    drop(sender);
-    Ok(Response::from_parts(parts, body))
+    match links {
+        Some(links) => rewrite::answer(&links, Response::from_parts(parts, body)).await,
+        None => Ok(Response::from_parts(parts, body)),
+    }
+}
+
+/// How the links of what a proxy answers are rewritten; streams of kubelets have none.
+fn links(target: &Target, request: &Request<Incoming>) -> Option<Links> {
+    if target.kubelet_stream() {
+        return None;
+    }
+    let uri = request.uri();
+    let asked = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = asked.or_else(|| uri.authority().map(|a| a.as_str())).unwrap_or("");
+    let path = target.path.split('?').next().unwrap_or("");
+    let prefix = uri.path().strip_suffix(path).unwrap_or(uri.path()).trim_end_matches('/');
+    Some(Links { source: target.authority(), host: host.to_owned(), prefix: prefix.to_owned() })
 }
 
 impl Target {
+    /// `host:port`.
+    fn authority(&self) -> String {
+        if self.host.contains(':') {
+            return format!("[{}]:{}", self.host, self.port);
+        }
+        format!("{}:{}", self.host, self.port)
+    }
+
     /// Whether the path is made of the request's options already.
     fn kubelet_stream(&self) -> bool {
         self.kubelet
@@ -474,9 +423,4 @@ async fn splice(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgra
     if let Err(error) = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await {
         tracing::debug!(error = %error, "a stream ended");
     }
-}
-
-/// 404 for a subresource this kind does not have.
-pub fn unknown() -> Response<Body> {
-    response::text(StatusCode::NOT_FOUND, "404 page not found\n")
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use meta::{GroupVersionKind, Reason, Status};
 use schema::{Map, Object, Value};
 
-use super::{created, decode_as};
+use super::{admit, created, decode_as};
 use crate::codec;
 use crate::encode::Answer;
 use crate::errors::{self, Error, Result};
@@ -137,7 +137,7 @@ fn budgets_of(call: &Call, pod: &Object) -> Result<Vec<Object>> {
 pub async fn run(call: &Call) -> Result<Answer> {
     let query = WriteOptions::read(call.query.as_deref(), "CreateOptions", call.agent(), None)?;
     let gvk = GroupVersionKind::new("policy", "v1", "Eviction");
-    let (eviction, _) = decode_as(&call.headers, &call.body, &gvk)?;
+    let (mut eviction, _) = decode_as(&call.headers, &call.body, &gvk)?;
     if !eviction.name().is_empty() && eviction.name() != call.info.name {
         return Err(errors::bad_request("name in URL does not match name in Eviction object"));
     }
@@ -151,6 +151,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
         }
     };
     options.dry_run |= query.dry_run;
+    admit(call, &mut eviction, options.dry_run).await?;
     let pod = call.server.read("", "pods", &call.info.namespace, &call.info.name).await?;
     let pod = pod.ok_or_else(|| call.missing())?;
     if options.uid.as_deref().is_some_and(|uid| uid != pod.uid()) {

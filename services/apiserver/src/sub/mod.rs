@@ -3,20 +3,23 @@
 pub mod binding;
 pub mod connect;
 pub mod eviction;
+pub mod proxy;
 pub mod review;
+pub mod rewrite;
 pub mod scale;
 pub mod token;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use meta::GroupVersionKind;
 use schema::Object;
 use web::Body;
 
+use crate::admission::{Operation, Request};
 use crate::auth::User;
 use crate::codec::{self, Type};
 use crate::encode::{self, Answer};
@@ -89,7 +92,7 @@ pub async fn answer_virtual(
     server: &Arc<Server>,
     info: RequestInfo,
     user: User,
-    request: Request<Incoming>,
+    request: http::Request<Incoming>,
 ) -> Result<Response<Body>> {
     let headers = request.headers().clone();
     if info.resource == "componentstatuses" {
@@ -120,6 +123,25 @@ fn component_statuses(info: &RequestInfo) -> Result<Response<Body>> {
     }
     let text = r#"{"kind":"ComponentStatusList","apiVersion":"v1","metadata":{},"items":[]}"#;
     Ok(response::json(text))
+}
+
+/// Takes what is posted to a subresource through admission.
+pub async fn admit(call: &Call, object: &mut Object, dry_run: bool) -> Result<()> {
+    let request = Request {
+        server: &call.server,
+        endpoint: &call.endpoint,
+        subresource: &call.info.subresource,
+        operation: Operation::Create,
+        user: &call.user,
+        namespace: &call.info.namespace,
+        name: &call.info.name,
+        old: None,
+        dry_run,
+        now: call.now,
+        warnings: &call.warnings,
+    };
+    call.server.admission.mutate(&request, object).await?;
+    call.server.admission.validate(&request, Some(object)).await
 }
 
 /// A success without an object.

@@ -13,6 +13,7 @@ use crate::errors::{self, Result};
 use crate::request::accept::Offer;
 use crate::request::options::WriteOptions;
 use crate::verbs::Call;
+use crate::verbs::patch::{apply_error, json_patch_error};
 use crate::verbs::update::{Changed, change};
 use crate::verbs::write::{Computed, Managed, Source};
 
@@ -85,38 +86,80 @@ fn scale_of(object: &Object) -> Object {
 enum Scaling {
     Put(Object),
     Patch { json: bool, body: Value },
+    Apply { body: Value, options: WriteOptions },
+}
+
+/// Applies a scale: who applies owns the workload's `replicas`, through this subresource.
+///
+/// # Upstream
+/// `k8s.io/apimachinery/pkg/util/managedfields/scalehandler.go`: there ownership is mapped to the scale and back
+fn apply(call: &Call, old: &Object, body: &Value, options: &WriteOptions) -> Result<Computed> {
+    let text = |path: &[&str]| body.at(path).and_then(Value::as_str).unwrap_or("").to_owned();
+    if (text(&["apiVersion"]).as_str(), text(&["kind"]).as_str()) != ("autoscaling/v1", "Scale") {
+        return Err(errors::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: autoscaling/v1",
+            text(&["apiVersion"])
+        )));
+    }
+    check_name(call, &text(&["metadata", "name"]))?;
+    let mut applied = Object::default();
+    call.endpoint.stamp(&mut applied);
+    applied.set(&["metadata", "name"], old.name());
+    applied.set(&["metadata", "namespace"], old.namespace());
+    if let Some(replicas) = body.at(&["spec", "replicas"]).and_then(Value::as_int) {
+        check_replicas(call, replicas)?;
+        applied.set(&["spec", "replicas"], replicas);
+    }
+    let manager = options.field_manager.as_str();
+    let writer = codec::Writer { manager, subresource: "scale", resets: &[], now: call.now };
+    let tree = Value::Map(applied.into_root());
+    let object = call.endpoint.schema.apply(Some(old), &tree, options.force.unwrap_or(false), writer);
+    let insists_on = text(&["metadata", "resourceVersion"]);
+    Ok(Computed { object: object.map_err(apply_error)?, managed: Managed::Done, insists_on })
+}
+
+fn check_name(call: &Call, name: &str) -> Result<()> {
+    if name == call.info.name {
+        return Ok(());
+    }
+    Err(errors::bad_request(format!(
+        "the name of the object ({name}) does not match the name on the URL ({})",
+        call.info.name
+    )))
+}
+
+fn check_replicas(call: &Call, replicas: i64) -> Result<()> {
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let problem = field::Error::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+    Err(errors::invalid("autoscaling", "Scale", &call.info.name, &[problem]))
 }
 
 impl Source for Scaling {
     fn compute(&mut self, call: &Call, old: &Object) -> Result<Computed> {
         let scale = match self {
+            Scaling::Apply { body, options } => return apply(call, old, body, options),
             Scaling::Put(scale) => scale.clone(),
             Scaling::Patch { json, body } => {
-                let mut tree = Value::Map(scale_of(old).into_root());
-                if *json {
-                    codec::json_patch(&mut tree, body).map_err(|e| errors::bad_request(e.to_string()))?;
+                let mut scale = scale_of(old).into_root();
+                let tree = if *json {
+                    let mut tree = Value::Map(scale);
+                    schema::patch::json_patch(&mut tree, body).map_err(json_patch_error)?;
+                    tree
                 } else {
-                    codec::merge_patch(&mut tree, body);
-                }
+                    let merged = schema::patch::merge_patch(&mut scale, body);
+                    merged.map_err(|e| errors::bad_request(e.to_string()))?;
+                    Value::Map(scale)
+                };
                 let decoded =
                     scale_type()?.decode_tree(tree).map_err(|e| errors::bad_request(e.to_string()))?;
                 decoded.object
             }
         };
-        if scale.name() != call.info.name {
-            let text = format!(
-                "the name of the object ({}) does not match the name on the URL ({})",
-                scale.name(),
-                call.info.name
-            );
-            return Err(errors::bad_request(text));
-        }
+        check_name(call, scale.name())?;
         let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
-        if replicas < 0 {
-            let detail = "must be greater than or equal to 0";
-            let problem = field::Error::invalid("spec.replicas", replicas, detail);
-            return Err(errors::invalid("autoscaling", "Scale", &call.info.name, &[problem]));
-        }
+        check_replicas(call, replicas)?;
         let mut object = old.clone();
         object.set(&["spec", "replicas"], replicas);
         let insists_on = scale.resource_version().to_owned();
@@ -145,9 +188,14 @@ pub async fn run(call: &Call) -> Result<Answer> {
                 codec::parse_yaml_or_json(&call.body).map_err(|e| errors::bad_request(e.to_string()))?;
             match media.as_str() {
                 "application/json-patch+json" => Scaling::Patch { json: true, body },
-                "application/merge-patch+json"
-                | "application/strategic-merge-patch+json"
-                | "application/apply-patch+yaml" => Scaling::Patch { json: false, body },
+                "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
+                    Scaling::Patch { json: false, body }
+                }
+                "application/apply-patch+yaml" => {
+                    let query = call.query.as_deref();
+                    let options = WriteOptions::read(query, "PatchOptions", call.agent(), Some(true))?;
+                    Scaling::Apply { body, options }
+                }
                 _ => {
                     return Err(errors::unsupported_media(&[
                         "application/json-patch+json",
@@ -159,8 +207,13 @@ pub async fn run(call: &Call) -> Result<Answer> {
         }
         _ => return Err(errors::method_not_allowed()),
     };
-    let kind = if call.info.verb == "patch" { "PatchOptions" } else { "UpdateOptions" };
-    let options = WriteOptions::read(call.query.as_deref(), kind, call.agent(), None)?;
+    let options = match &source {
+        Scaling::Apply { options, .. } => options.clone(),
+        _ => {
+            let kind = if call.info.verb == "patch" { "PatchOptions" } else { "UpdateOptions" };
+            WriteOptions::read(call.query.as_deref(), kind, call.agent(), None)?
+        }
+    };
     let object = match change(call, &options, source).await? {
         Changed::Done(done) => call.decode(done.entry())?,
         Changed::Dry(object) => object,

@@ -7,7 +7,7 @@ use auth::token::{Private, Reference};
 use meta::{GroupVersionKind, field};
 use schema::{Object, Value};
 
-use super::{decode_as, plain_form};
+use super::{admit, decode_as, plain_form};
 use crate::encode::Answer;
 use crate::errors::{self, Result};
 use crate::verbs::Call;
@@ -45,6 +45,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
     if !problems.is_empty() {
         return Err(errors::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &problems));
     }
+    admit(call, &mut request, false).await?;
     let mut audiences: Vec<String> =
         request.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
     if audiences.is_empty() {

@@ -81,6 +81,7 @@ async fn admit_and_store(call: &Call, mut object: Object, options: &WriteOptions
         old: None,
         dry_run: options.dry_run,
         now: call.now,
+        warnings: &call.warnings,
     };
     call.server.admission.mutate(&request, &mut object).await?;
     resource.kind.hooks.default_versioned(&resource.kind.storage.version, &mut object);
@@ -94,7 +95,7 @@ async fn admit_and_store(call: &Call, mut object: Object, options: &WriteOptions
     let allocated = alloc::on_create(call, &mut object, options.dry_run).await?;
     let stored = check_and_store(call, &request, object, options).await;
     match &stored {
-        Ok(Created::Stored(_)) => allocated.keep(),
+        Ok(Created::Stored(_)) => allocated.keep(&call.server).await,
         _ => allocated.give_back(&call.server).await,
     }
     stored

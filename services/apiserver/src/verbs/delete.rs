@@ -86,7 +86,7 @@ impl Deleted {
 
 fn success(call: &Call, name: &str, uid: &str) -> meta::Status {
     let resource = call.endpoint.group_resource();
-    let mut status = meta::Status { status: "Success".into(), code: 200, ..meta::Status::default() };
+    let mut status = meta::Status { status: "Success".into(), code: 0, ..meta::Status::default() };
     status = status.about(name, &resource.group, &resource.resource);
     if let Some(details) = &mut status.details {
         details.uid = uid.to_owned();
@@ -128,20 +128,22 @@ impl<'a> Deletion<'a> {
     }
 
     fn check_preconditions(&self, old: &Object) -> Result<()> {
-        let resource = self.call.endpoint.group_resource();
-        let refuse = |what: &str, wanted: &str, have: &str| {
+        // upstream names the kind here, not the resource
+        let gvk = &self.call.endpoint.face.gvk;
+        let kind = meta::GroupResource { group: gvk.group.clone(), resource: gvk.kind.clone() };
+        let refuse = |what: &str, wanted: &str, have: &str, since: &str| {
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {have}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record ({have}). The object might have been {since}"
             );
-            Err(errors::conflict(&resource, &self.name, &why))
+            Err(errors::conflict(&kind, &self.name, &why))
         };
         if let Some(uid) = self.options.uid.as_deref().filter(|u| *u != old.uid()) {
-            return refuse("UID", uid, old.uid());
+            return refuse("UID", uid, old.uid(), "deleted and then recreated");
         }
         if let Some(version) =
             self.options.resource_version.as_deref().filter(|v| *v != old.resource_version())
         {
-            return refuse("ResourceVersion", version, old.resource_version());
+            return refuse("ResourceVersion", version, old.resource_version(), "modified");
         }
         Ok(())
     }
@@ -239,6 +241,7 @@ impl Attempt for Deletion<'_> {
             old: Some(&old),
             dry_run: self.options.dry_run,
             now: call.now,
+            warnings: &call.warnings,
         };
         call.server.admission.validate(&request, None).await?;
         let mut object = old.clone();

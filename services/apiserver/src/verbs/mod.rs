@@ -121,7 +121,11 @@ impl Call {
         kinds::Context {
             now: self.now,
             user: &self.user.name,
+            uid: &self.user.uid,
+            groups: &self.user.groups,
+            extra: &self.user.extra,
             subresource: &self.info.subresource,
+            group: &self.endpoint.face.gvk.group,
             version: &self.endpoint.face.gvk.version,
         }
     }

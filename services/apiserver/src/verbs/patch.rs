@@ -4,6 +4,7 @@
 //! `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`
 
 use meta::Reason;
+use schema::patch::JsonPatchError;
 use schema::{Object, Value};
 
 use super::Call;
@@ -15,13 +16,9 @@ use crate::encode::Answer;
 use crate::errors::{self, Error, Result};
 use crate::request::options::WriteOptions;
 
-/// The patch media types, as `415` lists them.
-const TYPES: [&str; 4] = [
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-];
+/// The patch media types of custom resources, as `415` lists them.
+const CUSTOM_TYPES: [&str; 3] =
+    ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"];
 
 /// Which kind of patch a body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,29 +39,35 @@ struct Patch {
 fn patch_error(error: PatchError) -> Error {
     match error {
         PatchError::Malformed(text) => errors::bad_request(text),
-        PatchError::Failed(text) => {
-            let mut status = meta::Status::failure(Reason::Unknown, text);
-            status.code = 422;
-            status.reason = "Invalid".into();
-            status.into()
-        }
+        PatchError::Failed(_) => errors::unprocessable(),
         PatchError::TooLarge(text) => errors::too_large(text),
+    }
+}
+
+/// Upstream's answers to a JSON patch that cannot be applied.
+pub fn json_patch_error(error: JsonPatchError) -> Error {
+    match error {
+        JsonPatchError::Malformed(_) => errors::bad_request(error.to_string()),
+        JsonPatchError::TooLong(_) => errors::too_large(error.to_string()),
+        JsonPatchError::DoesNotApply(_) => errors::unprocessable(),
     }
 }
 
 impl Patch {
     fn apply_to(&self, call: &Call, old: &Object) -> Result<Object> {
         let schema = &call.endpoint.schema;
+        let mut problems = Vec::new();
         let decoded = match self.kind {
             Kind::Json => {
                 let mut tree = Value::Map(old.root().clone());
-                codec::json_patch(&mut tree, &self.body).map_err(patch_error)?;
+                problems = schema::patch::json_patch(&mut tree, &self.body).map_err(json_patch_error)?;
                 schema.decode_tree(tree)
             }
             Kind::Merge => {
-                let mut tree = Value::Map(old.root().clone());
-                codec::merge_patch(&mut tree, &self.body);
-                schema.decode_tree(tree)
+                let mut tree = old.root().clone();
+                let merged = schema::patch::merge_patch(&mut tree, &self.body);
+                merged.map_err(|e| errors::bad_request(e.to_string()))?;
+                schema.decode_tree(Value::Map(tree))
             }
             Kind::Strategic => {
                 let tree = schema.strategic_merge(old, &self.body).map_err(patch_error)?;
@@ -72,12 +75,13 @@ impl Patch {
             }
             Kind::Apply => return Err(errors::internal("apply is no plain patch")),
         };
-        let decoded = decoded.map_err(|e| {
+        let mut decoded = decoded.map_err(|e| {
             // a patch that makes no object of the kind is the client's mistake
             let mut status = meta::Status::failure(Reason::BadRequest, e.to_string());
             status.code = 400;
             Error::from(status)
         })?;
+        decoded.problems.extend(problems);
         judge(call, decoded, self.options.validation)
     }
 
@@ -92,15 +96,20 @@ impl Patch {
             now: call.now,
         };
         let applied = call.endpoint.schema.apply(old, &self.body, force, writer);
-        applied.map_err(|error| match error {
-            ApplyError::Conflicts(conflicts) => apply_conflict(call, &conflicts),
-            ApplyError::Invalid(text) => errors::bad_request(text),
-            ApplyError::Typed(text) => errors::unclassified(text),
-        })
+        applied.map_err(apply_error)
     }
 }
 
-fn apply_conflict(call: &Call, conflicts: &[codec::Conflict]) -> Error {
+/// Upstream's answers to a configuration that cannot be applied.
+pub fn apply_error(error: ApplyError) -> Error {
+    match error {
+        ApplyError::Conflicts(conflicts) => apply_conflict(&conflicts),
+        ApplyError::Invalid(text) => errors::bad_request(text),
+        ApplyError::Typed(text) => errors::unclassified(text),
+    }
+}
+
+fn apply_conflict(conflicts: &[codec::Conflict]) -> Error {
     let n = conflicts.len();
     let list: Vec<String> = conflicts.iter().map(|c| format!("{}: {}", c.message, c.field)).collect();
     let plural = if n == 1 { "conflict" } else { "conflicts" };
@@ -111,12 +120,7 @@ fn apply_conflict(call: &Call, conflicts: &[codec::Conflict]) -> Error {
             format!("Apply failed with {n} {plural}: {}", lines.join(""))
         }
     };
-    let resource = call.endpoint.group_resource();
-    let status = meta::Status::failure(Reason::Conflict, text).about(
-        &call.info.name,
-        &resource.group,
-        &resource.resource,
-    );
+    let status = meta::Status::failure(Reason::Conflict, text);
     let fold = |status: meta::Status, c: &codec::Conflict| {
         status.because("FieldManagerConflict", c.message.as_str(), &c.field)
     };
@@ -132,20 +136,28 @@ impl Source for Patch {
             return Ok(Computed { object, managed: Managed::Done, insists_on });
         }
         let object = self.apply_to(call, old)?;
-        let same_name = object.name() == old.name() && object.namespace() == old.namespace();
-        if !same_name {
-            let detail = "field is immutable";
-            let problem = if object.name() != old.name() {
-                meta::field::Error::invalid_str("metadata.name", object.name(), detail)
-            } else {
-                meta::field::Error::invalid_str("metadata.namespace", object.namespace(), detail)
-            };
+        let problems = moved(&object, old);
+        if !problems.is_empty() {
             let gvk = &call.endpoint.resource.kind.storage;
-            return Err(errors::invalid(&gvk.group, &gvk.kind, old.name(), &[problem]));
+            return Err(errors::invalid(&gvk.group, &gvk.kind, old.name(), &problems));
         }
         let insists_on = object.resource_version().to_owned();
         Ok(Computed { object, managed: Managed::Update, insists_on })
     }
+}
+
+/// What says which object it is, and was patched. A patch has no precondition: another uid is an invalid one.
+fn moved(object: &Object, old: &Object) -> Vec<meta::field::Error> {
+    let uid = if object.uid().is_empty() { old.uid() } else { object.uid() };
+    [
+        ("metadata.name", object.name(), old.name()),
+        ("metadata.namespace", object.namespace(), old.namespace()),
+        ("metadata.uid", uid, old.uid()),
+    ]
+    .into_iter()
+    .filter(|(_, new, old)| new != old)
+    .map(|(path, new, _)| meta::field::Error::invalid_str(path, new, "field is immutable"))
+    .collect()
 }
 
 fn read_kind(call: &Call) -> Result<Kind> {
@@ -155,14 +167,9 @@ fn read_kind(call: &Call) -> Result<Kind> {
         "application/merge-patch+json" => Ok(Kind::Merge),
         "application/strategic-merge-patch+json" if call.endpoint.schema.is_built_in() => Ok(Kind::Strategic),
         "application/apply-patch+yaml" => Ok(Kind::Apply),
-        _ => {
-            let known = if call.endpoint.schema.is_built_in() {
-                TYPES.to_vec()
-            } else {
-                vec![TYPES[0], TYPES[1], TYPES[3]]
-            };
-            Err(errors::unsupported_media(&known))
-        }
+        // a custom resource knows no strategic patch, and says what it does know
+        "application/strategic-merge-patch+json" => Err(errors::unsupported_media(&CUSTOM_TYPES)),
+        _ => Err(errors::unsupported_patch()),
     }
 }
 

@@ -19,8 +19,16 @@ use crate::store::write::{Attempt, Done, Next};
 struct Put(Object);
 
 impl Source for Put {
-    fn compute(&mut self, call: &Call, _old: &Object) -> Result<Computed> {
+    fn compute(&mut self, call: &Call, old: &Object) -> Result<Computed> {
         let object = self.0.clone();
+        if !object.uid().is_empty() && object.uid() != old.uid() {
+            let why = format!(
+                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                object.uid(),
+                old.uid()
+            );
+            return Err(errors::conflict(&call.endpoint.group_resource(), &call.info.name, &why));
+        }
         let insists_on = object.resource_version().to_owned();
         let kind = &call.endpoint.resource.kind;
         if insists_on.is_empty() && !kind.unconditional_update {
@@ -28,7 +36,7 @@ impl Source for Put {
             let problem = field::Error::invalid("metadata.resourceVersion", "0", detail);
             return Err(errors::invalid(
                 &kind.storage.group,
-                &kind.storage.kind,
+                &kind.resource.resource,
                 &call.info.name,
                 &[problem],
             ));
@@ -109,7 +117,7 @@ pub async fn change<S: Source>(call: &Call, options: &WriteOptions, source: S) -
     let done = call.server.store.update(&cache, &key, &mut change).await;
     match &done {
         Ok(done) => {
-            change.allocated.keep();
+            std::mem::take(&mut change.allocated).keep(&call.server).await;
             if let Done::Deleted(entry) = done {
                 crate::alloc::on_delete(&call.server, &call.endpoint, entry).await;
             }

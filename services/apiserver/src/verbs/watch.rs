@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Response, header};
+use meta::Reason;
 use tokio::time::Instant;
 use web::BodySender;
 
@@ -39,7 +40,11 @@ pub async fn run(call: &Call) -> Result<Answer> {
     if !call.info.name.is_empty() {
         selection.only_name(&call.info.name)?;
     }
-    let start = start(call, &options, &selection).await?;
+    let start = match start(call, &options, &selection).await {
+        // what the cache cannot serve is told in the stream
+        Err(error) if error.is(Reason::Expired) || error.is(Reason::Timeout) => Err(error),
+        started => Ok(started?),
+    };
     let (sender, body) = web::channel(8);
     let stream = Stream {
         call: call.for_object(&call.info.namespace, &call.info.name),
@@ -128,11 +133,15 @@ struct Stream {
 struct Over;
 
 impl Stream {
-    async fn run(self, start: Start) {
+    async fn run(self, start: Result<Start>) {
         let call = self.call.for_object("", "");
         let mut frames = Frames::new(&call, self.form);
+        let over = match start {
+            Ok(start) => self.all(start, &mut frames).await,
+            Err(error) => self.fail(&error, &frames).await,
+        };
         // over for whatever reason: dropping the sender ends the body
-        drop(self.all(start, &mut frames).await);
+        drop(over);
     }
 
     async fn all(&self, start: Start, frames: &mut Frames<'_>) -> std::result::Result<(), Over> {

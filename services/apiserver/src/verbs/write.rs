@@ -12,7 +12,7 @@ use crate::alloc;
 use crate::codec::{self, Decoded};
 use crate::errors::{self, Result};
 use crate::registry::resets;
-use crate::request::accept::MEDIA_TYPES;
+use crate::request::accept::{MEDIA_TYPES, Media};
 use crate::request::options::{Validation, WriteOptions};
 use crate::store::entry::Entry;
 use crate::store::write::{Attempt, Next};
@@ -26,13 +26,15 @@ pub enum Managed {
     Done,
 }
 
+/// Where upstream made the scheme of built-in kinds; it says so in a message.
+const SCHEME: &str = "pkg/runtime/scheme.go:111";
+
 /// Decodes the body as an object of the served version.
 pub fn decode_body(call: &Call, validation: Validation) -> Result<Object> {
     let media = codec::body_media(call.header("content-type"))
-        .filter(|m| *m != crate::request::accept::Media::Protobuf || call.endpoint.schema.has_protobuf());
+        .filter(|m| *m != Media::Protobuf || call.endpoint.schema.has_protobuf());
     let media = media.ok_or_else(|| errors::unsupported_media(&MEDIA_TYPES))?;
-    let decoded =
-        call.endpoint.schema.decode(media, &call.body).map_err(|e| errors::bad_request(e.to_string()))?;
+    let decoded = call.endpoint.schema.decode(media, &call.body).map_err(|e| undecodable(call, media, e))?;
     let mut object = judge(call, decoded, validation)?;
     let expected = &call.endpoint.face.gvk;
     if object.kind().is_empty() && object.api_version().is_empty() {
@@ -47,14 +49,43 @@ pub fn decode_body(call: &Call, validation: Validation) -> Result<Object> {
     }
     if object.kind() != expected.kind {
         return Err(errors::bad_request(format!(
-            "{} in version {:?} cannot be handled as a {}: no kind \"{}\" is registered for the expected type",
-            object.kind(),
+            "{kind} in version {:?} cannot be handled as a {}: no kind {kind:?} is registered for version {version:?} in scheme {SCHEME:?}",
             expected.version,
             expected.kind,
-            object.kind()
+            kind = object.kind(),
         )));
     }
     Ok(object)
+}
+
+/// A body that is no object: of another shape, or no JSON at all.
+fn undecodable(call: &Call, media: Media, error: codec::DecodeError) -> errors::Error {
+    let gvk = &call.endpoint.face.gvk;
+    errors::bad_request(match error {
+        codec::DecodeError::Shape(text) => {
+            format!("{} in version {:?} cannot be handled as a {}: {text}", gvk.kind, gvk.version, gvk.kind)
+        }
+        error if media == Media::Json => format!(
+            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({})",
+            gvk.kind,
+            summary(&call.body)
+        ),
+        error => error.to_string(),
+    })
+}
+
+/// The beginning of a body, for a message: text of what seems JSON, else digits.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/endpoints/handlers/rest.go` `summarizeData`
+fn summary(body: &[u8]) -> String {
+    const LENGTH: usize = 30;
+    let (start, more) = (&body[..body.len().min(LENGTH)], if body.len() > LENGTH { " ..." } else { "" });
+    match body.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(start)),
+        Some(_) => format!("{}{more}", start.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+    }
 }
 
 /// Applies the field validation switch to what the decoder found.
@@ -135,19 +166,10 @@ impl<S: Source> Attempt for Change<'_, S> {
         let mut old_served = old.clone();
         call.endpoint.to_served(&mut old_served)?;
         let computed = self.source.compute(call, &old_served)?;
-        let group_resource = call.endpoint.group_resource();
         if !computed.insists_on.is_empty() && computed.insists_on != old.resource_version() {
-            return Err(errors::modified(&group_resource, &call.info.name));
+            return Err(errors::modified(&call.endpoint.group_resource(), &call.info.name));
         }
         let mut object = computed.object;
-        if !object.uid().is_empty() && object.uid() != old.uid() {
-            let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                object.uid(),
-                old.uid()
-            );
-            return Err(errors::conflict(&group_resource, &call.info.name, &why));
-        }
         call.endpoint.default(&mut object);
         let object = self.prepare(&old, &old_served, object, computed.managed).await?;
         Ok(finish(call, object, &old))
@@ -171,6 +193,9 @@ impl<S: Source> Change<'_, S> {
             call.warn(".metadata.ownerReferences contains duplicate entries");
         }
         if managed == Managed::Update {
+            // ownership is of what is read back, with the annotations that a version without the fields gets
+            call.endpoint.to_storage(&mut object)?;
+            call.endpoint.to_served(&mut object)?;
             track(call, Some(old_served), &mut object, self.options, &call.info.subresource)?;
         }
         object.set(&["metadata", "resourceVersion"], old.resource_version());
@@ -186,6 +211,7 @@ impl<S: Source> Change<'_, S> {
             old: Some(old),
             dry_run: self.options.dry_run,
             now: call.now,
+            warnings: &call.warnings,
         };
         call.server.admission.mutate(&request, &mut object).await?;
         hooks.default_versioned(&resource.kind.storage.version, &mut object);
@@ -235,6 +261,9 @@ fn keep_reset_fields(call: &Call, object: &mut Object, old: &Object) {
             }
             object.set(&["metadata"], kept);
             continue;
+        }
+        if *path == ["status", "conditions"] {
+            continue; // only ownership leaves them out: the kind's own hook says which of them stay
         }
         match old.at(path) {
             Some(value) => object.set(path, value.clone()),

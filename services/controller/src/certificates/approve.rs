@@ -62,11 +62,7 @@ impl Controller for Approving {
     fn writes(&self) -> Vec<Permit> {
         let mut approve = Permit::of::<CertificateSigningRequest>("approve");
         approve.resource.plural = "signers".into();
-        vec![
-            Permit::sub::<CertificateSigningRequest>("approval", "patch update"),
-            approve,
-            access_reviews(),
-        ]
+        vec![Permit::sub::<CertificateSigningRequest>("approval", "patch update"), approve, access_reviews()]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
@@ -84,7 +80,11 @@ impl Controller for Approving {
         }
         let own = csr.spec.username.as_deref() == Some(&request.common_name);
         let ways = [
-            (own, "selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview."),
+            (
+                own,
+                "selfnodeclient",
+                "Auto approving self kubelet client certificate after SubjectAccessReview.",
+            ),
             (true, "nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview."),
         ];
         for (_, subresource, message) in ways.into_iter().filter(|(fits, ..)| *fits) {

@@ -56,7 +56,9 @@ impl Request {
                 continue;
             };
             for extension in &asked.extensions {
-                let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() else { continue };
+                let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension() else {
+                    continue;
+                };
                 request.alternatives = Some(extension.value.to_vec());
                 for name in &names.general_names {
                     match name {

@@ -61,7 +61,8 @@ impl Authority {
                 key_id = Some(id.0.to_vec());
             }
         }
-        let (subject, not_after) = (parsed.subject().as_raw().to_vec(), parsed.validity().not_after.timestamp());
+        let (subject, not_after) =
+            (parsed.subject().as_raw().to_vec(), parsed.validity().not_after.timestamp());
         Ok(Self { key: KeyPair::from_pem(key)?, subject, key_id, not_after })
     }
 
@@ -88,7 +89,13 @@ impl Authority {
     }
 
     /// A certificate for a request, PEM.
-    fn sign(&self, request: &Request, usages: &[String], seconds: Option<i32>, now: Timestamp) -> Result<String, String> {
+    fn sign(
+        &self,
+        request: &Request,
+        usages: &[String],
+        seconds: Option<i32>,
+        now: Timestamp,
+    ) -> Result<String, String> {
         let wanted = seconds.map_or(LONGEST, |s| i64::from(s).clamp(SHORTEST, LONGEST));
         let short = wanted < SHORT;
         let from = now.as_second() - BACKDATE;

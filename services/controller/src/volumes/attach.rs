@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Key, Patch};
-use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, Node, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{
+    CSIPersistentVolumeSource, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+};
 use k8s_openapi::api::storage::v1::{
     CSIDriver, VolumeAttachment, VolumeAttachmentSource, VolumeAttachmentSpec,
 };
@@ -60,7 +62,10 @@ fn attaches(view: &View, driver: &str) -> bool {
 }
 
 /// The CSI volume behind a claim.
-fn volume_of<'a>(view: &'a View, claim: &Key) -> Option<(&'a Arc<PersistentVolume>, &'a CSIPersistentVolumeSource)> {
+fn volume_of<'a>(
+    view: &'a View,
+    claim: &Key,
+) -> Option<(&'a Arc<PersistentVolume>, &'a CSIPersistentVolumeSource)> {
     let claim = view.get::<PersistentVolumeClaim>(claim)?;
     let name = claim.spec.as_ref()?.volume_name.as_deref()?;
     let volume = view.named::<PersistentVolume>("", name)?;
@@ -73,7 +78,8 @@ fn needed<'a>(view: &'a View, node: &'a str) -> BTreeMap<String, Needed<'a>> {
     let mut all: BTreeMap<String, Needed<'a>> = BTreeMap::new();
     for pod in view.indexed::<Pod>(node).filter(|p| !is_terminal(p)) {
         for key in claims_of(pod) {
-            let Some((volume, source)) = volume_of(view, &key).filter(|(_, s)| attaches(view, &s.driver)) else {
+            let Some((volume, source)) = volume_of(view, &key).filter(|(_, s)| attaches(view, &s.driver))
+            else {
                 continue;
             };
             let entry = all.entry(unique_name(source));
@@ -227,7 +233,8 @@ impl Controller for AttachDetach {
         };
         let of_pod = Watch::map::<Pod>(move |_, pod| {
             let claims = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-            let any = claims.into_iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
+            let any =
+                claims.into_iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
             if any { node(node_name(pod)) } else { Vec::new() }
         });
         let of_claim = Watch::map::<PersistentVolumeClaim>(move |view, claim| users(view, &claim.key()));

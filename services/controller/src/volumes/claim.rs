@@ -29,7 +29,11 @@ const PROVISIONER: [&str; 2] =
     ["volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner"];
 
 pub(super) fn sync(plan: &mut Plan, ask: &Ask<'_>, claim: &PersistentVolumeClaim) -> Result<(), Error> {
-    if claim.annotation(BIND_COMPLETED).is_some() { bound(plan, ask, claim) } else { unbound(plan, ask, claim) }
+    if claim.annotation(BIND_COMPLETED).is_some() {
+        bound(plan, ask, claim)
+    } else {
+        unbound(plan, ask, claim)
+    }
 }
 
 /// The volume a claim names, if it names one.
@@ -103,7 +107,11 @@ fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Result
 }
 
 /// The volume promised to a claim, or the smallest that fits, with the fewest access modes.
-fn best<'a>(view: &'a View, claim: &PersistentVolumeClaim, delayed: bool) -> Option<&'a Arc<PersistentVolume>> {
+fn best<'a>(
+    view: &'a View,
+    claim: &PersistentVolumeClaim,
+    delayed: bool,
+) -> Option<&'a Arc<PersistentVolume>> {
     let fits = |v: &&Arc<PersistentVolume>| {
         !v.deleting()
             && claimant(v).is_none_or(|_| is_promised(v, claim))
@@ -170,7 +178,8 @@ fn default_class(view: &View) -> Option<&Arc<StorageClass>> {
 }
 
 fn waiting(view: &View, claim: &PersistentVolumeClaim) -> Event {
-    let uses = |p: &&Arc<Pod>| !is_terminal(p) && node_name(p).is_empty() && claims_of(p).contains(&claim.key());
+    let uses =
+        |p: &&Arc<Pod>| !is_terminal(p) && node_name(p).is_empty() && claims_of(p).contains(&claim.key());
     let mut pods: Vec<&str> = view.list::<Pod>(claim.namespace()).filter(uses).map(|p| p.name()).collect();
     pods.sort_unstable();
     match pods.as_slice() {
@@ -178,7 +187,9 @@ fn waiting(view: &View, claim: &PersistentVolumeClaim) -> Event {
             let message = "waiting for first consumer to be created before binding";
             Event::normal(claim, "WaitForFirstConsumer", message)
         }
-        [pod] => Event::normal(claim, "WaitForPodScheduled", format!("waiting for pod {pod} to be scheduled")),
+        [pod] => {
+            Event::normal(claim, "WaitForPodScheduled", format!("waiting for pod {pod} to be scheduled"))
+        }
         pods => {
             let message = format!("waiting for pods {} to be scheduled", pods.join(","));
             Event::normal(claim, "WaitForPodScheduled", message)
@@ -187,7 +198,12 @@ fn waiting(view: &View, claim: &PersistentVolumeClaim) -> Event {
 }
 
 /// Tells the provisioner that it is its turn.
-fn provision(plan: &mut Plan, ask: &Ask<'_>, claim: &PersistentVolumeClaim, class: &str) -> Result<(), Error> {
+fn provision(
+    plan: &mut Plan,
+    ask: &Ask<'_>,
+    claim: &PersistentVolumeClaim,
+    class: &str,
+) -> Result<(), Error> {
     plan.again(AGAIN);
     let fail = |plan: &mut Plan, message: String| {
         plan.events.push(Event::warning(claim, "ProvisioningFailed", message));

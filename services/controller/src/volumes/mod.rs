@@ -126,7 +126,8 @@ impl Controller for Binder {
         });
         let of_claim = Watch::map::<PersistentVolumeClaim>(|view, claim| {
             let wants = claim.spec.as_ref().and_then(|s| s.volume_name.as_deref()).unwrap_or_default();
-            let promised = view.all::<PersistentVolume>().filter(|v| is_promised(v, claim) || v.name() == wants);
+            let promised =
+                view.all::<PersistentVolume>().filter(|v| is_promised(v, claim) || v.name() == wants);
             promised.map(|v| v.key()).chain([claim.key()]).collect()
         });
         let of_class = Watch::map::<StorageClass>(|view, _| {

@@ -1,7 +1,7 @@
 //! A volume: available, bound, released, and what its reclaim policy says then.
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use client::Key;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use reconcile::{Ask, Error, Event, Kind, Need, Plan};
 
 use super::bind::{unbind, volume_phase};

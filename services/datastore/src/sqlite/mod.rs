@@ -13,7 +13,9 @@ mod wal;
 
 pub use log::SqliteLog;
 pub use open::{OpenError, open, opener};
+pub(crate) use open::{connect, lock};
 pub use snapshot::restore;
+pub(crate) use snapshot::{discard, publish};
 
 use mvcc::LogError;
 
@@ -47,6 +49,8 @@ fn storage(error: rusqlite::Error) -> LogError {
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             LogError::Damaged(error.to_string())
         }
+        // SQLite found out while it wrote, before any sync, and took the transaction back
+        Some(rusqlite::ErrorCode::DiskFull) => LogError::Full(Box::new(error)),
         _ => LogError::Storage(Box::new(error)),
     }
 }

@@ -86,7 +86,7 @@ pub fn opener(path: &Path) -> Result<Opener, OpenError> {
     }))
 }
 
-fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
+pub(crate) fn lock(path: &Path) -> Result<std::fs::File, OpenError> {
     let file = path.with_added_extension("lock");
     let failed = |source| OpenError::File { path: file.clone(), source };
     if let Some(folder) = path.parent() {
@@ -116,7 +116,7 @@ pub fn open(path: &Path) -> Result<SqliteLog, OpenError> {
 }
 
 /// A connection for the writer.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // no mutex: each connection is used by one thread
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -13,14 +13,7 @@ const ROWS_AT_ONCE: i64 = 1000;
 
 /// Copies what `source` held at `head` to the new file `target`. Nothing may be trimmed meanwhile.
 pub(super) fn write(source: &Path, head: Head, target: &Path) -> Result<(), LogError> {
-    for stale in [target.to_owned(), super::wal::file(target), target.with_added_extension("lock")] {
-        match std::fs::remove_file(stale) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LogError::Storage(Box::new(error)));
-            }
-            _ => {}
-        }
-    }
+    discard(target).map_err(|error| LogError::Storage(Box::new(error)))?;
     drop(open(target).map_err(|error| LogError::Storage(Box::new(error)))?);
     let connection = connect(target).map_err(storage)?;
     copy(&connection, source, head).map_err(storage)?;
@@ -71,13 +64,38 @@ pub fn restore(snapshot: &Path, database: &Path) -> Result<(), OpenError> {
     let log = open(&staged)?;
     drop(log);
     let sqlite = |source| OpenError::Sqlite { path: staged.clone(), source };
-    let connection = connect(&staged).map_err(sqlite)?;
+    publish(connect(&staged).map_err(sqlite)?, &staged, database)
+}
+
+/// Removes what a run before left of a database that was being made.
+///
+/// # Errors
+/// A file is there and stays.
+pub(crate) fn discard(database: &Path) -> Result<(), OpenError> {
+    for stale in [database.to_owned(), super::wal::file(database), database.with_added_extension("lock")] {
+        match std::fs::remove_file(&stale) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(OpenError::File { path: stale, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Puts a finished database in its place: one file without a WAL, synced, and there as a whole or not at all.
+///
+/// # Errors
+/// A file cannot be written.
+pub(crate) fn publish(connection: Connection, staged: &Path, database: &Path) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: staged.into(), source };
+    let failed = |source| OpenError::File { path: staged.into(), source };
     connection
         .execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode=DELETE;")
         .map_err(sqlite)?;
     drop(connection);
-    std::fs::File::open(&staged).and_then(|file| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&staged, database).map_err(failed)?;
+    std::fs::File::open(staged).and_then(|file| file.sync_all()).map_err(failed)?;
+    std::fs::rename(staged, database).map_err(failed)?;
     let folder = database.parent().unwrap_or(Path::new("."));
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::NodeSystemInfo;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -19,15 +20,22 @@ pub struct Machine {
     pub memory: i64,
     /// Bytes of swap.
     pub swap: i64,
+    /// Since when it runs.
+    pub booted: Timestamp,
     /// Huge pages: size in bytes and bytes altogether.
     pub huge_pages: Vec<(i64, i64)>,
 }
 
-fn meminfo(key: &str) -> io::Result<i64> {
-    let text = std::fs::read_to_string("/proc/meminfo")?;
+fn meminfo_in(text: &str, key: &str) -> i64 {
     let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
     let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<i64>().ok()); // the kernel writes numbers
-    Ok(kib.unwrap_or(0) * 1024)
+    kib.unwrap_or(0) * 1024
+}
+
+fn booted() -> io::Result<Timestamp> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let second = text.lines().find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok());
+    Ok(Timestamp::from_second(second.unwrap_or(0)).unwrap_or(Timestamp::UNIX_EPOCH)) // the kernel's clock is in range
 }
 
 impl Machine {
@@ -51,8 +59,9 @@ impl Machine {
         huge_pages.sort_unstable();
         Ok(Self {
             cpus: i64::try_from(cpus).unwrap_or(1),
-            memory: meminfo("MemTotal")?,
-            swap: meminfo("SwapTotal")?,
+            memory: memory()?.total,
+            swap: memory()?.swap,
+            booted: booted()?,
             huge_pages,
         })
     }
@@ -213,10 +222,64 @@ pub fn architecture() -> &'static str {
     }
 }
 
-/// Bytes of memory in use that cannot be given back, and available ones.
+/// Memory in bytes, as the kernel counts it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Altogether.
+    pub total: i64,
+    /// What new work can have, caches given back.
+    pub available: i64,
+    /// Holding nothing.
+    pub free: i64,
+    /// Programs' own pages.
+    pub anonymous: i64,
+    /// Swap altogether.
+    pub swap: i64,
+    /// Swap holding nothing.
+    pub swap_free: i64,
+}
+
+/// Memory as it is now.
 ///
 /// # Errors
 /// `/proc` cannot be read.
-pub fn memory_available() -> io::Result<i64> {
-    meminfo("MemAvailable")
+pub fn memory() -> io::Result<Memory> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let of = |key: &str| meminfo_in(&text, key);
+    Ok(Memory {
+        total: of("MemTotal"),
+        available: of("MemAvailable"),
+        free: of("MemFree"),
+        anonymous: of("AnonPages"),
+        swap: of("SwapTotal"),
+        swap_free: of("SwapFree"),
+    })
+}
+
+/// Process numbers: how many there may be, and how many are taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Processes {
+    /// At most.
+    pub limit: i64,
+    /// Now, threads included.
+    pub running: i64,
+}
+
+/// Process numbers as they are now.
+///
+/// # Errors
+/// `/proc` cannot be read.
+///
+/// # Upstream
+/// `pkg/kubelet/stats/pidlimit/pidlimit_linux.go`
+pub fn processes() -> io::Result<Processes> {
+    let number = |path: &str| -> io::Result<i64> {
+        let text = std::fs::read_to_string(path)?;
+        text.trim().parse().map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {e}")))
+    };
+    let limit = number("/proc/sys/kernel/pid_max")?.min(number("/proc/sys/kernel/threads-max")?);
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    // "0.00 0.01 0.05 1/123 4567": the fourth field is runnable and all tasks
+    let tasks = load.split_whitespace().nth(3).and_then(|f| f.split('/').nth(1)?.parse().ok());
+    Ok(Processes { limit, running: tasks.unwrap_or(0) })
 }

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::Kubelet;
 use crate::events::Kind;
+use crate::eviction::thresholds::Condition;
 
 /// Images told of at most.
 const MAX_IMAGES: usize = 50;
@@ -48,7 +49,7 @@ pub async fn run(kubelet: Arc<Kubelet>) {
     }
     kubelet.events.node(Kind::Normal, "Starting", "Starting kubelet.");
     let mut last = Instant::now();
-    let mut told: Option<NodeStatus> = None;
+    let (mut told, mut shown): (Option<NodeStatus>, Option<NodeStatus>) = (None, None);
     let mut ready_before = false;
     loop {
         let mut fresh = current(&kubelet).await;
@@ -57,12 +58,9 @@ pub async fn run(kubelet: Arc<Kubelet>) {
             keep_transitions(&kubelet, &mut fresh);
             match tell(&kubelet, told.as_ref(), &fresh).await {
                 Ok(()) => {
-                    let ready = is_ready(&fresh);
-                    if ready && !ready_before {
-                        let text = format!("Node {} status is now: NodeReady", kubelet.name);
-                        kubelet.events.node(Kind::Normal, "NodeReady", &text);
-                    }
-                    ready_before = ready;
+                    announce(&kubelet, shown.as_ref(), &fresh);
+                    shown = Some(fresh.clone());
+                    ready_before |= is_ready(&fresh);
                     told = Some(fresh);
                     last = Instant::now();
                 }
@@ -82,7 +80,31 @@ pub async fn run(kubelet: Arc<Kubelet>) {
         } else {
             Duration::from_millis(300)
         };
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = kubelet.node_changed.notified() => {}
+        }
+    }
+}
+
+/// Says in events what has become of conditions, as upstream does.
+fn announce(kubelet: &Kubelet, before: Option<&NodeStatus>, fresh: &NodeStatus) {
+    let of = |status: &NodeStatus, kind: &str| {
+        status.conditions.iter().flatten().find(|c| c.type_ == kind).map(|c| c.status == "True")
+    };
+    let texts = [
+        ("MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"),
+        ("DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"),
+        ("PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"),
+        ("Ready", "NodeReady", "NodeNotReady"),
+    ];
+    for (kind, yes, no) in texts {
+        let now = of(fresh, kind) == Some(true);
+        if before.and_then(|b| of(b, kind)) != Some(now) && (before.is_some() || kind != "Ready" || now) {
+            let reason = if now { yes } else { no };
+            let text = format!("Node {} status is now: {reason}", kubelet.name);
+            kubelet.events.node(Kind::Normal, reason, &text);
+        }
     }
 }
 
@@ -241,29 +263,28 @@ fn conditions(kubelet: &Kubelet, ready: Result<(), String>) -> Vec<NodeCondition
         last_heartbeat_time: now.clone(),
         last_transition_time: now.clone(),
     };
-    let pressure = crate::collect::pressure(kubelet);
-    let memory = if pressure.memory {
-        condition(
-            "MemoryPressure",
-            true,
-            "KubeletHasInsufficientMemory",
-            "kubelet has insufficient memory available",
-        )
-    } else {
-        condition(
-            "MemoryPressure",
-            false,
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
-        )
+    let now_so = kubelet.eviction.conditions();
+    let pressure = |kind: Condition, bad: (&str, &str), good: (&str, &str)| {
+        let there = now_so.contains(&kind);
+        let (reason, message) = if there { bad } else { good };
+        condition(&format!("{kind:?}"), there, reason, message)
     };
-    let disk = if pressure.disk {
-        condition("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure")
-    } else {
-        condition("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure")
-    };
-    let pids =
-        condition("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
+    let memory = pressure(
+        Condition::MemoryPressure,
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    );
+    let disk = pressure(
+        Condition::DiskPressure,
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    );
+    let pids = pressure(
+        Condition::PIDPressure,
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    );
+    let ready = if kubelet.shutdown.imminent() { Err("node is shutting down".to_owned()) } else { ready };
     let ready = match ready {
         Ok(()) => condition("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Err(why) => condition("Ready", false, "KubeletNotReady", &why),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use cri::v1;
+use futures_util::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::facts::PodFacts;
@@ -121,38 +122,43 @@ pub async fn observe(
     ended: &mut Ended,
 ) -> Result<Observed, cri::Error> {
     let filter = v1::PodSandboxFilter { label_selector: by_uid(uid), ..Default::default() };
-    let listed = runtime.list_pod_sandbox(v1::ListPodSandboxRequest { filter: Some(filter) }).await?;
-    let mut observed = Observed::default();
-    for sandbox in listed.items {
-        if let Some(seen) = sandbox_status(runtime, &sandbox).await? {
-            observed.sandboxes.push(seen);
-        }
+    let sandboxes = runtime.list_pod_sandbox(v1::ListPodSandboxRequest { filter: Some(filter) });
+    let filter = v1::ContainerFilter { label_selector: by_uid(uid), ..Default::default() };
+    let containers = runtime.list_containers(v1::ListContainersRequest { filter: Some(filter) });
+    let (sandboxes, containers) = tokio::try_join!(sandboxes, containers)?;
+    ended.retain(|id, _| containers.containers.iter().any(|c| c.id == *id));
+    let of_sandboxes = try_join_all(sandboxes.items.iter().map(|s| sandbox_status(runtime, s)));
+    let of_containers =
+        try_join_all(containers.containers.into_iter().map(|c| container_status(runtime, pod, c, ended)));
+    let (sandboxes, containers) = tokio::try_join!(of_sandboxes, of_containers)?;
+    let mut observed = Observed {
+        sandboxes: sandboxes.into_iter().flatten().collect(),
+        containers: containers.into_iter().flatten().collect(),
+    };
+    for seen in observed.containers.iter().filter(|s| s.exited()) {
+        ended.entry(seen.id.clone()).or_insert_with(|| seen.clone());
     }
     observed.sandboxes.sort_by_key(|s| std::cmp::Reverse(s.created_at));
-    let filter = v1::ContainerFilter { label_selector: by_uid(uid), ..Default::default() };
-    let listed = runtime.list_containers(v1::ListContainersRequest { filter: Some(filter) }).await?;
-    ended.retain(|id, _| listed.containers.iter().any(|c| c.id == *id));
-    for container in listed.containers {
-        if let Some(known) = ended.get(&container.id) {
-            observed.containers.push(known.clone());
-            continue;
-        }
-        let request = v1::ContainerStatusRequest { container_id: container.id.clone(), verbose: false };
-        match runtime.container_status(request).await {
-            Ok(answer) => {
-                let Some(status) = answer.status else { continue };
-                let seen = container_seen(status, container.pod_sandbox_id, pod);
-                if seen.exited() {
-                    ended.insert(seen.id.clone(), seen.clone());
-                }
-                observed.containers.push(seen);
-            }
-            Err(e) if e.is_not_found() => {} // removed since it was listed
-            Err(e) => return Err(e),
-        }
-    }
     observed.containers.sort_by_key(|c| std::cmp::Reverse(c.created_at));
     Ok(observed)
+}
+
+/// A container in full; what ended before is known already.
+async fn container_status(
+    runtime: &cri::Runtime,
+    pod: &Pod,
+    container: v1::Container,
+    ended: &Ended,
+) -> Result<Option<Seen>, cri::Error> {
+    if let Some(known) = ended.get(&container.id) {
+        return Ok(Some(known.clone()));
+    }
+    let request = v1::ContainerStatusRequest { container_id: container.id.clone(), verbose: false };
+    match runtime.container_status(request).await {
+        Ok(answer) => Ok(answer.status.map(|s| container_seen(s, container.pod_sandbox_id, pod))),
+        Err(e) if e.is_not_found() => Ok(None), // removed since it was listed
+        Err(e) => Err(e),
+    }
 }
 
 async fn sandbox_status(

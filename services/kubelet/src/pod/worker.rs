@@ -216,17 +216,26 @@ impl Worker {
             self.finished = true;
             return Step::Again;
         }
-        self.tell(&pod, &observed, false).await;
+        let (kubelet, told) = (Arc::clone(&self.kubelet), self.told.clone());
+        let telling = self.compose(&pod, &observed, false);
         let mut interrupt = self.wanted.clone();
-        tokio::select! {
-            changed = apply::apply(&self.kubelet, &mut self.memory, &pod, &observed, &plan, &self.told) => {
-                if changed { Step::Again } else {
-                    self.tell(&pod, &observed, false).await;
-                    Step::Wait
-                }
+        let applying = async {
+            tokio::select! {
+                changed = apply::apply(&kubelet, &mut self.memory, &pod, &observed, &plan, &told) => Some(changed),
+                // what is to end must not wait for an image; the call that is given up is taken back by the runtime
+                () = ending(&mut interrupt) => None,
             }
-            // what is to end must not wait for an image; the call that is given up is taken back by the runtime
-            () = ending(&mut interrupt) => {
+        };
+        // nobody waits for the API server to hear that a pod is about to start
+        let (answer, changed) = tokio::join!(send(&kubelet, telling), applying);
+        self.heard(&pod, answer);
+        match changed {
+            Some(true) => Step::Again,
+            Some(false) => {
+                self.tell(&pod, &observed, false).await;
+                Step::Wait
+            }
+            None => {
                 tracing::debug!(pod = pod.full_name(), "Gave up starting a pod");
                 Step::Again
             }
@@ -269,6 +278,13 @@ impl Worker {
 
     /// Tells the API server how the pod is.
     async fn tell(&mut self, pod: &Pod, observed: &Observed, terminal: bool) {
+        let telling = self.compose(pod, observed, terminal);
+        let answer = send(&self.kubelet, telling).await;
+        self.heard(pod, answer);
+    }
+
+    /// How the pod is, for others here, and what of it the API server does not know yet.
+    fn compose(&mut self, pod: &Pod, observed: &Observed, terminal: bool) -> Option<Telling> {
         let results = self.memory.probes.results();
         let new = status(&Facts {
             pod,
@@ -288,31 +304,35 @@ impl Worker {
             view.observed = observed.clone();
         }
         let uid = if pod.is_static() {
-            match super::manifests::mirror_uid(&self.kubelet, pod) {
-                Some(uid) => uid,
-                None => return, // not shown yet; told when it is
-            }
+            // not shown yet: told when it is
+            super::manifests::mirror_uid(&self.kubelet, pod)?
         } else {
             pod.uid().to_owned()
         };
-        let patch = match report::patch(&uid, &self.told, &new) {
-            Ok(Some(patch)) => Patch::Strategic(patch),
-            Ok(None) => return,
-            Err(error) => return tracing::error!(error = crate::chain(&error), "Encoding a pod's status"),
-        };
-        let key = Key::new(pod.namespace(), pod.name());
-        let params = PatchParams { subresource: "status", field_manager: "" };
-        match self.kubelet.client.patch(&Resource::of::<Pod>(), &key, &patch, &params).await {
-            Ok(bytes) => {
-                if let Ok(stored) = serde_json::from_slice::<Pod>(&bytes) {
+        match report::patch(&uid, &self.told, &new) {
+            Ok(Some(patch)) => Some(Telling { key: Key::new(pod.namespace(), pod.name()), patch, new }),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(error = crate::chain(&error), "Encoding a pod's status");
+                None
+            }
+        }
+    }
+
+    /// Takes the API server's answer in, unless something newer is known already.
+    fn heard(&mut self, pod: &Pod, answer: Option<Heard>) {
+        match answer {
+            None => {}
+            Some((new, Ok(bytes))) => match serde_json::from_slice::<Pod>(&bytes) {
+                Ok(stored) if version(&stored) > self.told_version => {
                     self.told_version = version(&stored);
                     self.told = stored.status.unwrap_or_default();
-                } else {
-                    self.told = new;
                 }
-            }
-            Err(e) if e.is_not_found() || e.is_conflict() => {} // deleted, or another pod of the same name
-            Err(error) => {
+                Ok(_) => {}
+                Err(_) => self.told = new,
+            },
+            Some((_, Err(e))) if e.is_not_found() || e.is_conflict() => {} // deleted, or another pod of the same name
+            Some((_, Err(error))) => {
                 tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Telling a pod's status");
                 self.memory.retry();
             }
@@ -372,7 +392,7 @@ impl Worker {
             self.kubelet.cgroups.remove_pod(pod)?;
         }
         self.kubelet.workers.release(pod.uid());
-        self.handle.view.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.handle.set_ended();
         Ok(())
     }
 
@@ -417,6 +437,23 @@ impl Worker {
     async fn check_resize(&mut self, pod: &Arc<Pod>, observed: &Observed) {
         apply::resize(&self.kubelet, &mut self.memory, pod, observed).await;
     }
+}
+
+/// A change of a pod's status on its way to the API server.
+struct Telling {
+    key: Key,
+    patch: serde_json::Value,
+    new: PodStatus,
+}
+
+/// What was told, and what the API server made of it.
+type Heard = (PodStatus, Result<bytes::Bytes, client::Error>);
+
+async fn send(kubelet: &Kubelet, telling: Option<Telling>) -> Option<Heard> {
+    let Telling { key, patch, new } = telling?;
+    let params = PatchParams { subresource: "status", field_manager: "" };
+    let patch = Patch::Strategic(patch);
+    Some((new, kubelet.client.patch(&Resource::of::<Pod>(), &key, &patch, &params).await))
 }
 
 /// Completes when the pod is to end.

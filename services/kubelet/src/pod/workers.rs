@@ -58,9 +58,23 @@ pub struct Handle {
     pub wake: Arc<Notify>,
     /// What others may know.
     pub view: Mutex<View>,
+    over: watch::Sender<bool>,
 }
 
 impl Handle {
+    /// What others may know from now on: it has ended and its resources are free.
+    pub fn set_ended(&self) {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.over.send_replace(true);
+    }
+
+    /// Completes when it has ended and its resources are free.
+    pub async fn ended(&self) {
+        if self.over.subscribe().wait_for(|over| *over).await.is_err() {
+            tracing::trace!("The sender lives as long as the handle");
+        }
+    }
+
     /// The pod.
     pub fn pod(&self) -> Arc<Pod> {
         Arc::clone(&self.wanted.borrow().pod)
@@ -116,6 +130,8 @@ impl Workers {
             allocatable: &kubelet.allocatable(),
             allowed_sysctls: &kubelet.settings.allowed_unsafe_sysctls,
         };
+        kubelet.shutdown.admit()?;
+        kubelet.eviction.admit(pod)?;
         admission::admit(&facts, pod)?;
         admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
         Ok(())
@@ -176,7 +192,12 @@ pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
         return;
     }
     let (wanted, receiver) = watch::channel(Wanted { pod, gone, verdict: None });
-    let handle = Arc::new(Handle { wanted, wake: Arc::new(Notify::new()), view: Mutex::default() });
+    let handle = Arc::new(Handle {
+        wanted,
+        wake: Arc::new(Notify::new()),
+        view: Mutex::default(),
+        over: watch::Sender::new(false),
+    });
     all.insert(uid.clone(), Arc::clone(&handle));
     drop(all);
     let worker = Worker::new(Arc::clone(kubelet), handle, receiver);

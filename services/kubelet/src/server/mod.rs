@@ -141,7 +141,7 @@ async fn route(kubelet: Arc<Kubelet>, request: Request<Incoming>) -> Answer {
         }
         ["runningpods"] if get => running(&kubelet),
         ["configz"] if get => json(&json!({ "kubeletconfig": configuration(&kubelet) })),
-        ["metrics"] if get => metrics::own(&kubelet),
+        ["metrics"] if get => metrics::own(&kubelet).await,
         ["metrics", "resource"] if get => metrics::resource(&kubelet).await,
         ["metrics", "cadvisor"] if get => metrics::cadvisor(&kubelet).await,
         ["metrics", "probes"] if get => text(StatusCode::OK, ""),
@@ -188,20 +188,13 @@ fn running(kubelet: &Kubelet) -> Answer {
 
 /// The settings in force, as upstream names them.
 fn configuration(kubelet: &Kubelet) -> serde_json::Value {
-    let s = &kubelet.settings;
-    json!({
-        "address": s.address, "port": s.port, "healthzPort": s.healthz_port, "clusterDNS": s.cluster_dns,
-        "clusterDomain": s.cluster_domain, "maxPods": s.max_pods, "podPidsLimit": s.pod_pids_limit,
-        "evictionHard": s.eviction_hard, "containerRuntimeEndpoint": s.container_runtime_endpoint,
-        "cgroupDriver": if kubelet.cgroups.systemd { "systemd" } else { "cgroupfs" },
-        "containerLogMaxSize": s.container_log_max_size, "containerLogMaxFiles": s.container_log_max_files,
-        "imageGCHighThresholdPercent": s.image_gc_high_threshold_percent,
-        "imageGCLowThresholdPercent": s.image_gc_low_threshold_percent,
-        "nodeLeaseDurationSeconds": s.node_lease_duration_seconds, "serializeImagePulls": s.serialize_image_pulls,
-        "staticPodPath": s.static_pod_path, "resolvConf": s.resolv_conf, "seccompDefault": s.seccomp_default,
-        "kubeReserved": s.kube_reserved, "systemReserved": s.system_reserved, "cpuCFSQuota": s.cpu_cfs_quota,
-        "failSwapOn": false, "failCgroupV1": false, "registerNode": s.register_node,
-    })
+    let mut all = serde_json::to_value(&kubelet.settings).unwrap_or_default(); // settings were read from JSON
+    // what upstream takes as flags is no part of its configuration
+    for flag in ["kubeconfig", "nodeIP", "hostnameOverride", "nodeLabels", "rootDir"] {
+        all.as_object_mut().and_then(|o| o.remove(flag));
+    }
+    all["cgroupDriver"] = json!(if kubelet.cgroups.systemd { "systemd" } else { "cgroupfs" });
+    all
 }
 
 async fn checkpoint(kubelet: &Kubelet, namespace: &str, pod: &str, container: &str) -> Answer {

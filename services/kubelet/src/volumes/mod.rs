@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Volume};
 
 use crate::Kubelet;
 use crate::pod::facts::PodFacts;
+use crate::settings::Settings;
 use crate::sources::Materials;
 
 /// Where a volume is.
@@ -55,6 +56,26 @@ pub enum Error {
     /// Its image cannot be had.
     #[error(transparent)]
     Image(#[from] crate::runtime::images::Error),
+}
+
+/// Where the kubelet keeps a volume's files; `None` for volumes whose files are elsewhere.
+pub fn path_of(settings: &Settings, pod: &Pod, volume: &Volume) -> Option<PathBuf> {
+    let plugin = match volume {
+        v if v.empty_dir.is_some() => "kubernetes.io~empty-dir",
+        v => written_by(v)?.0,
+    };
+    Some(settings.pod_dir(pod.uid()).join("volumes").join(plugin).join(&volume.name))
+}
+
+/// The plugin of a volume whose files the kubelet writes, and whether they are kept in memory.
+fn written_by(volume: &Volume) -> Option<(&'static str, bool)> {
+    match volume {
+        v if v.config_map.is_some() => Some(("kubernetes.io~configmap", false)),
+        v if v.secret.is_some() => Some(("kubernetes.io~secret", true)),
+        v if v.downward_api.is_some() => Some(("kubernetes.io~downward-api", true)),
+        v if v.projected.is_some() => Some(("kubernetes.io~projected", true)),
+        _ => None,
+    }
 }
 
 fn set_up(volume: &Volume, message: impl Into<String>) -> Error {
@@ -129,17 +150,11 @@ async fn written(
     materials: &Materials,
 ) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
-    let (plugin, memory) = match volume {
-        v if v.config_map.is_some() => ("kubernetes.io~configmap", false),
-        v if v.secret.is_some() => ("kubernetes.io~secret", true),
-        v if v.downward_api.is_some() => ("kubernetes.io~downward-api", true),
-        v if v.projected.is_some() => ("kubernetes.io~projected", true),
-        _ => {
-            return Err(set_up(
-                volume,
-                "no volume plugin matched: this kind of volume is not supported by this node",
-            ));
-        }
+    let Some((plugin, memory)) = written_by(volume) else {
+        return Err(set_up(
+            volume,
+            "no volume plugin matched: this kind of volume is not supported by this node",
+        ));
     };
     let mut tokens = BTreeMap::new();
     for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {

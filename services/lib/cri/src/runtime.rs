@@ -1,8 +1,11 @@
 //! The calls.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use crate::gate::Gate;
 use crate::grpc::{Connection, Error, Stream};
 use crate::v1;
 
@@ -11,12 +14,60 @@ use crate::v1;
 #[derive(Debug, Clone)]
 pub struct Runtime {
     connection: Arc<Connection>,
+    gate: Arc<Gate>,
+    counts: Arc<Mutex<BTreeMap<&'static str, Count>>>,
 }
+
+/// How often something was asked of the runtime.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Count {
+    /// Calls that have ended.
+    pub calls: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// How long all of them took.
+    pub seconds: f64,
+}
+
+/// Calls whose being cut short leaves something half made: these are waited for at the end.
+const HELD: &[&str] = &[
+    "RunPodSandbox",
+    "StopPodSandbox",
+    "RemovePodSandbox",
+    "CreateContainer",
+    "StartContainer",
+    "RemoveContainer",
+    "UpdateContainerResources",
+    "ReopenContainerLog",
+    "RemoveImage",
+];
 
 impl Runtime {
     /// A runtime at a socket path.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { connection: Arc::new(Connection::new(socket.into())) }
+        Self {
+            connection: Arc::new(Connection::new(socket.into())),
+            gate: Arc::new(Gate::new()),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Calls so far by name.
+    pub fn counts(&self) -> BTreeMap<&'static str, Count> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, rpc: &'static str, begun: Instant, failed: bool) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(rpc).or_default();
+        count.calls += 1;
+        count.errors += u64::from(failed);
+        count.seconds += begun.elapsed().as_secs_f64();
+    }
+
+    /// Lets calls that change something end and begins no more of them, for good: the daemon is about to end.
+    pub async fn close(&self) {
+        self.gate.close().await;
     }
 
     /// Changes of containers and sandboxes, from now on.
@@ -35,7 +86,11 @@ macro_rules! calls {
             $($(
                 #[doc = concat!("`", $service, ".", $rpc, "`.\n\n# Errors\nSee [`Error`].")]
                 pub async fn $name(&self, request: v1::$request) -> Result<v1::$response, Error> {
-                    self.connection.call(concat!("/runtime.v1.", $service, "/", $rpc), request).await
+                    let _pass = if HELD.contains(&$rpc) { Some(self.gate.enter().await) } else { None };
+                    let begun = Instant::now();
+                    let answer = self.connection.call(concat!("/runtime.v1.", $service, "/", $rpc), request).await;
+                    self.count($rpc, begun, answer.is_err());
+                    answer
                 }
             )*)*
         }

@@ -1,6 +1,8 @@
 //! What a daemon's own function is given.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use k3s_rs_systemd::{Notify, Sockets, watchdog_interval};
@@ -37,6 +39,7 @@ pub struct Context {
     /// The level of the logs, changeable while running.
     pub log_level: LogLevel,
     state: watch::Sender<State>,
+    drain: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -45,6 +48,7 @@ impl Context {
         sockets: Sockets,
         shutdown: web::Shutdown,
         log_level: LogLevel,
+        drain: Arc<AtomicU64>,
     ) -> (Self, watch::Receiver<State>) {
         let starting = State {
             ready: false,
@@ -54,7 +58,13 @@ impl Context {
         };
         let (state, receiver) = watch::channel(starting);
         let (health, metrics) = (Health::default(), Metrics::default());
-        (Self { about, sockets, shutdown, health, metrics, log_level, state }, receiver)
+        (Self { about, sockets, shutdown, health, metrics, log_level, state, drain }, receiver)
+    }
+
+    /// Gives the daemon's own function this long to end after the stop signal, instead of ten seconds. The unit's
+    /// `TimeoutStopSec=` must be longer.
+    pub fn drain_within(&self, limit: Duration) {
+        self.drain.store(limit.as_secs(), Ordering::Relaxed);
     }
 
     pub(crate) fn notify(&self) -> Notify {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::args::{self, Command};
 use crate::{Context, EXIT_CONFIG, bus, logging};
 
-/// Running requests get this long to end after the stop signal.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Seconds running requests get to end after the stop signal, unless the daemon asks for another time.
+const DRAIN: u64 = 10;
 
 /// What a daemon is called.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +113,8 @@ where
     let mut terminate = signal(SignalKind::terminate()).context("handling SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("handling SIGINT")?;
     let (stop, shutdown) = web::shutdown();
-    let (context, state) = Context::new(about, sockets, shutdown, level.clone());
+    let drain = Arc::new(AtomicU64::new(DRAIN));
+    let (context, state) = Context::new(about, sockets, shutdown, level.clone(), Arc::clone(&drain));
     let notify = context.notify();
     tokio::spawn(bus::stay_on_bus(about, state, level));
     let body = body(context);
@@ -124,10 +127,11 @@ where
     tracing::info!("Stopping");
     notify.stopping();
     stop.send_replace(true);
-    match tokio::time::timeout(DRAIN, body).await {
+    let seconds = drain.load(Ordering::Relaxed);
+    match tokio::time::timeout(Duration::from_secs(seconds), body).await {
         Ok(ended) => ended,
         Err(_) => {
-            tracing::warn!(seconds = DRAIN.as_secs(), "Stopped before everything had ended");
+            tracing::warn!(seconds, "Stopped before everything had ended");
             Ok(())
         }
     }

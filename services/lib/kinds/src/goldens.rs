@@ -131,7 +131,15 @@ fn rows_are_upstreams() {
 
 /// The text up to where upstream appends a difference of Go values.
 fn headline(message: &str) -> String {
-    message.split('\n').next().unwrap_or("").to_owned()
+    message.split('\n').next().unwrap_or("").trim_end().to_owned()
+}
+
+/// Writes are checked in the storage version.
+fn to_storage(storage: &meta::GroupVersionKind, hooks: &dyn crate::Hooks, object: &mut Object) {
+    let (from, to) = (object.api_version().to_owned(), storage.group_version().to_string());
+    if from != to && !(from.contains('/') && to.contains('/')) {
+        hooks.convert(&from, &to, object).unwrap();
+    }
 }
 
 #[test]
@@ -142,10 +150,22 @@ fn writes_are_upstreams() {
         let mut new = object(&case["object"]);
         let hooks = &resource(&all, &new).hooks;
         let version = new.api_version().rsplit('/').next().unwrap().to_owned();
+        let group = new.api_version().rsplit_once('/').map_or("", |(group, _)| group).to_owned();
         let now = jiff::Timestamp::UNIX_EPOCH;
         let subresource = case["sub"].as_str().unwrap_or("");
-        let cx = crate::Context { now, user: "someone", subresource, version: &version };
+        let extra = std::collections::BTreeMap::new();
+        let cx = crate::Context {
+            now,
+            user: "someone",
+            uid: "",
+            groups: &[],
+            extra: &extra,
+            subresource,
+            group: &group,
+            version: &version,
+        };
         hooks.default_versioned(&version, &mut new);
+        to_storage(&resource(&all, &new).storage, &**hooks, &mut new);
         let errors = if case["op"] == "create" {
             new.metadata_mut().insert("uid", "u1");
             hooks.prepare_create(&cx, &mut new);
@@ -153,6 +173,7 @@ fn writes_are_upstreams() {
         } else {
             let mut old = object(&case["old"]);
             hooks.default_versioned(&version, &mut old);
+            to_storage(&resource(&all, &old).storage, &**hooks, &mut old);
             hooks.prepare_update(&cx, &mut new, &old);
             hooks.validate_update(&cx, &new, &old)
         };
@@ -182,7 +203,7 @@ fn writes_are_upstreams() {
 fn what_is_not_validated_only_shrinks() {
     let list = include_str!("../unvalidated.txt");
     let lines: Vec<&str> = list.lines().filter(|l| !l.starts_with('#')).collect();
-    assert!(lines.len() <= 73, "unvalidated.txt grew to {}", lines.len());
+    assert!(lines.len() <= 68, "unvalidated.txt grew to {}", lines.len());
     let all = kinds();
     for line in lines {
         let kind = line.split('.').next().unwrap();

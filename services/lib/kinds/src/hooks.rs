@@ -21,8 +21,16 @@ pub struct Context<'a> {
     pub now: jiff::Timestamp,
     /// The user's name, empty for the server itself.
     pub user: &'a str,
+    /// The user's uid, empty if none is known.
+    pub uid: &'a str,
+    /// The user's groups.
+    pub groups: &'a [String],
+    /// What else the authenticator said of the user.
+    pub extra: &'a std::collections::BTreeMap<String, Vec<String>>,
     /// The subresource written through: empty for the object, else `status`, `scale`, `resize`, ….
     pub subresource: &'a str,
+    /// The group the request used.
+    pub group: &'a str,
     /// The served version the request used.
     pub version: &'a str,
 }

@@ -48,6 +48,7 @@ const ADMISSION: &str = "admissionregistration.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
 const COORDINATION: &str = "coordination.k8s.io";
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
+const K3S: &str = "k3s.cattle.io";
 const NETWORKING: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
@@ -134,6 +135,7 @@ static TABLE: &[Line] = &[
     line(FLOW, "v1", "FlowSchema", "flowschemas", false, S, &others::FLOW_SCHEMA),
     line(FLOW, "v1", "PriorityLevelConfiguration", "prioritylevelconfigurations", false, S, &others::PRIORITY_LEVEL_CONFIGURATION),
     line("internal.apiserver.k8s.io", "v1alpha1", "StorageVersion", "storageversions", false, S, &others::STORAGE_VERSION),
+    line(K3S, "v1", "Addon", "addons", true, NONE, &others::ADDON),
     line("storagemigration.k8s.io", "v1beta1", "StorageVersionMigration", "storageversionmigrations", false, S, &others::STORAGE_VERSION_MIGRATION),
 ];
 
@@ -205,7 +207,8 @@ pub fn kinds() -> Vec<StorageResource> {
     TABLE.iter().map(resource).collect()
 }
 
-/// Keys as upstream spells them: old names, and the groups of the two servers that once were apart.
+/// Keys as upstream spells them: old names, the groups of the two servers that once were apart, and what k3s defines
+/// by CustomResourceDefinitions.
 ///
 /// # Upstream
 /// `pkg/kubeapiserver/default_storage_factory_builder.go` `SpecialDefaultResourcePrefixes`
@@ -216,7 +219,9 @@ fn key_prefix(line: &Line) -> String {
         ("", "Node") => "minions".to_owned(),
         ("", "Service") => "services/specs".to_owned(),
         (NETWORKING, "Ingress") => "ingress".to_owned(),
-        ("apiextensions.k8s.io" | "apiregistration.k8s.io", _) => format!("{}/{}", line.group, line.plural),
+        ("apiextensions.k8s.io" | "apiregistration.k8s.io" | K3S, _) => {
+            format!("{}/{}", line.group, line.plural)
+        }
         _ => line.plural.to_owned(),
     }
 }

@@ -85,7 +85,7 @@ impl GroupVersionResource {
 }
 
 /// A resource (plural) of a group, shown as in error messages: `pods`, `deployments.apps`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupResource {
     /// The group, empty for the core group.
     pub group: String,

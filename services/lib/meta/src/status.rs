@@ -99,7 +99,8 @@ pub struct Status {
     /// What the reason is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
-    /// The HTTP code.
+    /// The HTTP code; of a success often left out.
+    #[serde(skip_serializing_if = "is_nought")]
     pub code: u16,
 }
 
@@ -140,6 +141,10 @@ pub struct Cause {
     /// The field's path.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
+}
+
+fn is_nought(n: &u16) -> bool {
+    *n == 0
 }
 
 fn is_zero(n: &i32) -> bool {
@@ -200,7 +205,12 @@ impl Status {
     /// # Upstream
     /// `k8s.io/apimachinery/pkg/api/errors/errors.go` `NewInvalid`
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[field::Error]) -> Self {
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let mut texts: Vec<String> = Vec::with_capacity(errors.len());
+        for text in errors.iter().map(ToString::to_string) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let all = match texts.as_slice() {
             [] => "<nil>".to_owned(),
             [one] => one.clone(),

@@ -109,6 +109,9 @@ pub enum LogError {
     /// The log's contents contradict themselves.
     #[error("the log is damaged: {0}")]
     Damaged(String),
+    /// The medium has no room: nothing was appended, and the log is as it was.
+    #[error("the log's storage is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The medium failed; whether an append happened is not known.
     #[error("the log's storage failed")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -122,7 +125,7 @@ pub trait Log: Send {
     /// Appends a batch; returns when it is durable.
     ///
     /// # Errors
-    /// After any error the log must not be used again: whether the batch is in it shows when it is opened anew.
+    /// After any error but `Full` the log must not be used again: whether the batch is in it shows when it is opened anew.
     fn append(&mut self, expected: Head, batch: &Batch) -> Result<Head, LogError>;
 
     /// Visits everything that is in it.

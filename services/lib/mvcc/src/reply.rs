@@ -95,6 +95,9 @@ pub enum Refusal {
     /// An operation without content.
     #[error("empty operation in txn request")]
     EmptyOp,
+    /// The disk is full.
+    #[error("no room left on the disk")]
+    NoSpace,
     /// The log failed; whether the request happened is not known.
     #[error("the log failed while the request was under way")]
     LogFailed,

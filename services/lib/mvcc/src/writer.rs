@@ -23,6 +23,8 @@ const REOPEN_WAIT: Duration = Duration::from_millis(200);
 /// The size of the log is looked at once in so many batches.
 const MEASURE_TURNS: u32 = 256;
 const IDLE_WAIT: Duration = Duration::from_secs(3600);
+/// Between attempts at housekeeping while there is no room.
+const FULL_WAIT: Duration = Duration::from_secs(1);
 
 type ReplyTo = oneshot::Sender<Result<Reply, Refusal>>;
 
@@ -42,6 +44,8 @@ pub(crate) struct Writer {
     garbage: Vec<u64>,
     /// The log has housekeeping to do.
     untidy: bool,
+    /// There was no room lately: housekeeping waits a moment before it tries again.
+    full: bool,
     /// Turns since the log's size was looked at.
     unmeasured: u32,
     queue: Receiver<Job>,
@@ -55,14 +59,16 @@ impl Writer {
         garbage: Vec<u64>,
         queue: Receiver<Job>,
     ) -> Self {
-        Self { shared, opener, log, garbage, untidy: true, unmeasured: 0, queue }
+        Self { shared, opener, log, garbage, untidy: true, full: false, unmeasured: 0, queue }
     }
 
     /// Works until every engine handle is gone, or acknowledged writes are.
     pub(crate) fn run(mut self) {
         while let Some(jobs) = self.gather() {
             let turn = self.turn(jobs).and_then(|()| self.tend());
-            if let Err(error) = turn {
+            if let Err(LogError::Full(error)) = &turn {
+                self.note_full(&**error);
+            } else if let Err(error) = turn {
                 tracing::error!(error = &error as &dyn std::error::Error, "The log failed; opening it anew");
                 if !self.reopen() {
                     return;
@@ -74,9 +80,11 @@ impl Writer {
     /// Waits for work and takes all there is; `None` when nobody is left to give any.
     fn gather(&self) -> Option<Vec<Job>> {
         let mut jobs = Vec::new();
-        if !self.must_tend() {
+        if self.full || !self.must_tend() {
             let expiry = self.shared.state().next_expiry();
             let wait = expiry.map_or(IDLE_WAIT, |at| at.saturating_sub(self.shared.now()));
+            // while there is no room, leases that should end are tried as seldom as housekeeping
+            let wait = if self.full { FULL_WAIT } else { wait };
             match self.queue.recv_timeout(wait) {
                 Ok(job) => jobs.push(job),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -122,11 +130,23 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
+                let refusal =
+                    if matches!(error, LogError::Full(_)) { Refusal::NoSpace } else { Refusal::LogFailed };
                 for to in waiting {
-                    deliver(to, Err(Refusal::LogFailed));
+                    deliver(to, Err(refusal.clone()));
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Writes are refused while there is no room; reads and watches go on.
+    fn note_full(&mut self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        if !std::mem::replace(&mut self.full, true) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "The disk is full; refusing writes until there is room"
+            );
         }
     }
 
@@ -158,6 +178,9 @@ impl Writer {
         let mut head = self.log.head();
         if !batch.is_empty() {
             head = self.log.append(head, &batch)?;
+            if std::mem::take(&mut self.full) {
+                tracing::info!("There is room on the disk again");
+            }
             let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
             for row in &batch.rows {
                 cache.insert(row.version.id, &row.value);

@@ -28,7 +28,10 @@ pub struct Note {
 
 impl std::fmt::Debug for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Note").field("key", &self.key).field("revision", &self.revision).finish_non_exhaustive()
+        f.debug_struct("Note")
+            .field("key", &self.key)
+            .field("revision", &self.revision)
+            .finish_non_exhaustive()
     }
 }
 
@@ -137,7 +140,9 @@ pub(crate) fn start<K: Kind>(client: Client) -> Box<dyn Follower> {
 }
 
 /// See [`Kind::snapshot_of`].
-pub(crate) fn snapshot_of<K: Kind>(values: Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error> {
+pub(crate) fn snapshot_of<K: Kind>(
+    values: Vec<Value>,
+) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error> {
     let mut snapshot = Snapshot::empty([OWNER, OWN]);
     let indexed = |i: usize, object: &K| if i == 0 { owners(object) } else { own(object) };
     for value in values {

@@ -166,9 +166,9 @@ kinds! { true:
     api::apps::v1::Deployment, api::apps::v1::ReplicaSet, api::apps::v1::StatefulSet, api::apps::v1::DaemonSet,
     api::apps::v1::ControllerRevision, api::batch::v1::Job, api::batch::v1::CronJob,
     api::core::v1::Endpoints, api::core::v1::Service, api::core::v1::ServiceAccount, api::core::v1::ConfigMap {
-        // nothing but the root certificate and kube-public's cluster-info is read
+        // nothing but the root certificate, kube-public's cluster-info and cluster DNS's hosts is read
         fn trim(&mut self) {
-            if !matches!(self.name(), "kube-root-ca.crt" | "cluster-info") {
+            if !matches!(self.name(), "kube-root-ca.crt" | "cluster-info" | "coredns") {
                 self.data = None;
             }
             self.binary_data = None;

@@ -1,5 +1,7 @@
 //! Kubeconfigs.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
@@ -19,5 +21,18 @@ pub fn kubeconfig(server: &str, authority: &str, identity: (&str, &str)) -> Stri
         "users": [{"name": "default", "user": {
             "client-certificate-data": data(identity.0), "client-key-data": data(identity.1),
         }}],
+    }))
+}
+
+/// A kubeconfig that names files, so that they can be renewed under it. The form is that of k3s's `server/cred`.
+pub fn kubeconfig_of_files(server: &str, authority: &Path, certificate: &Path, key: &Path) -> String {
+    yaml::to_string(&json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "local", "cluster": {"server": server, "certificate-authority": authority}}],
+        "contexts": [{"name": "Default", "context": {"cluster": "local", "namespace": "default", "user": "user"}}],
+        "current-context": "Default",
+        "preferences": {},
+        "users": [{"name": "user", "user": {"client-certificate": certificate, "client-key": key}}],
     }))
 }

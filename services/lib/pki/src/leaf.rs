@@ -21,6 +21,8 @@ pub enum Usage {
     Client,
     /// Naming a server.
     Server,
+    /// Naming a server that is a client of its peers.
+    Peer,
 }
 
 /// What a certificate should say.
@@ -67,6 +69,7 @@ impl Leaf {
         params.extended_key_usages = match self.usage {
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
             Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Usage::Peer => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
         };
         for name in &self.dns {
             params.subject_alt_names.push(SanType::DnsName(name.as_str().try_into()?));
@@ -104,6 +107,31 @@ pub(crate) fn still_good(pem: &str, wanted: &Leaf, authority: &str, key: &KeyPai
         && leaf.verify_signature(Some(authority.public_key())).is_ok()
         && leaf.public_key().raw == key.subject_public_key_info()
         && says(&leaf, wanted)
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Whom it names.
+    pub subject: String,
+    /// `ClientAuth`, `ServerAuth`; empty for an authority.
+    pub usages: Vec<&'static str>,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// Reads the first certificate of a PEM text; `None` when it holds none.
+pub fn facts(pem: &str) -> Option<Facts> {
+    use rustls_pki_types::pem::PemObject;
+    let der = rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+    let purposes = certificate.extended_key_usage().ok().flatten().map(|e| e.value.clone());
+    let has =
+        |client: bool| purposes.as_ref().is_some_and(|p| if client { p.client_auth } else { p.server_auth });
+    let named = [(has(true), "ClientAuth"), (has(false), "ServerAuth")];
+    let usages = named.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect();
+    let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
+    Some(Facts { subject: certificate.subject().to_string(), usages, not_after })
 }
 
 fn says(leaf: &X509Certificate<'_>, wanted: &Leaf) -> bool {

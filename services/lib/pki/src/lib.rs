@@ -5,14 +5,19 @@
 
 mod authority;
 mod files;
+mod keys;
 mod kubeconfig;
 mod leaf;
+mod password;
+pub mod signer;
 mod token;
 
 pub use authority::Authority;
 pub use files::{write_private, write_public};
-pub use kubeconfig::kubeconfig;
-pub use leaf::{Leaf, Usage};
+pub use keys::{new_key, request};
+pub use kubeconfig::{kubeconfig, kubeconfig_of_files};
+pub use leaf::{Facts, Leaf, Usage, facts};
+pub use password::{hash_password, is_password};
 pub use token::{Token, authority_hash, random_hex};
 
 use std::path::PathBuf;
@@ -38,8 +43,8 @@ pub enum PkiError {
         /// Why.
         source: rcgen::Error,
     },
-    /// A name a certificate should carry is none.
-    #[error("certificate {name}: malformed file")]
+    /// A file holds nothing that can be used.
+    #[error("{name}: malformed file")]
     Malformed {
         /// Which.
         name: String,

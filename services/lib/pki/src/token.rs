@@ -44,9 +44,18 @@ impl std::fmt::Display for Token {
     }
 }
 
-/// The hash of a server's authority as tokens carry it: SHA-256 of the PEM text.
+/// The hash of a server's authority as tokens carry it: SHA-256 of the PEM text, or of the root's DER when the text is
+/// a chain, so that an intermediate can be exchanged.
+///
+/// # Upstream
+/// k3s `pkg/clientaccess/token.go` `hashCA`
 pub fn authority_hash(pem: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, pem.as_bytes());
+    use rustls_pki_types::pem::PemObject;
+    let chain = rustls_pki_types::CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok);
+    let chain: Vec<_> = chain.collect(); // what is no certificate is no part of the chain
+    let root = chain.last().filter(|_| chain.len() > 1);
+    let bytes = root.map_or(pem.as_bytes(), |der| der.as_ref());
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     digest.as_ref().iter().map(|b| format!("{b:02x}")).collect()
 }
 

@@ -96,10 +96,11 @@ struct Recorded {
 
 /// Records events in the background. Clones share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Recorder(mpsc::UnboundedSender<(&'static str, Event)>);
+pub struct Recorder(mpsc::UnboundedSender<(&'static str, Event)>);
 
 impl Recorder {
-    pub(crate) fn start(client: Client) -> Self {
+    /// Starts recording.
+    pub fn start(client: Client) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel::<(&'static str, Event)>();
         tokio::spawn(async move {
             let mut book = Book::default();
@@ -112,7 +113,8 @@ impl Recorder {
         Self(sender)
     }
 
-    pub(crate) fn record(&self, component: &'static str, event: Event) {
+    /// Records an event of a component, in the background.
+    pub fn record(&self, component: &'static str, event: Event) {
         if self.0.send((component, event)).is_err() {
             tracing::error!("The event recorder ended");
         }

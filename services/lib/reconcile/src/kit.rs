@@ -146,8 +146,14 @@ impl World {
         let mut answers: Vec<(Need, Answer)> = Vec::new();
         loop {
             let memory = self.memories.get(key);
-            let plan =
-                controller.plan(&Ask { view, key, now: self.now, failures: &[], answers: &answers, memory })?;
+            let plan = controller.plan(&Ask {
+                view,
+                key,
+                now: self.now,
+                failures: &[],
+                answers: &answers,
+                memory,
+            })?;
             if plan.needs.is_empty() {
                 return Ok(plan);
             }

@@ -19,10 +19,10 @@ mod runtime;
 mod selector;
 
 pub use controller::{Answer, Ask, Controller, Error, Permit, Refusal, Watch};
-pub use events::{Event, Involved, Level};
-pub use objects::{Caches, Kind, View};
+pub use events::{Event, Involved, Level, Recorder};
 pub use lease::{Election, lead};
 pub use metrics::Metrics;
+pub use objects::{Caches, Kind, View};
 pub use plan::{Effect, EffectResult, Failure, Memory, Need, Op, Plan, Write, merge_diff};
 pub use queue::Queue;
 pub use runtime::Runtime;

@@ -184,9 +184,7 @@ impl Plan {
         subresource: &'static str,
         guarded: bool,
     ) -> Result<bool, Error> {
-        let Some(Value::Object(mut patch)) =
-            merge_diff(&old.encode()?, &new.encode()?)
-        else {
+        let Some(Value::Object(mut patch)) = merge_diff(&old.encode()?, &new.encode()?) else {
             return Ok(false);
         };
         let meta = patch.entry("metadata").or_insert_with(|| Value::Object(Map::new()));

@@ -28,7 +28,7 @@ pub enum Value {
 }
 
 /// An ordered map: insertion order is kept, lookup is linear (structs are small; decoders guard the rest).
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Map(Vec<(Key, Value)>);
 
 impl Map {
@@ -138,6 +138,16 @@ impl Map {
     /// Sorts by key: the order in which Go writes a map.
     pub fn sort_keys(&mut self) {
         self.0.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+}
+
+/// Maps are equal when they hold the same under the same keys, in whatever order.
+impl PartialEq for Map {
+    fn eq(&self, other: &Self) -> bool {
+        let same_place = |((a, x), (b, y)): (&(Key, Value), &(Key, Value))| a == b && x == y;
+        self.0.len() == other.0.len()
+            && (self.0.iter().zip(&other.0).all(same_place)
+                || self.0.iter().all(|(key, value)| other.get(key) == Some(value)))
     }
 }
 

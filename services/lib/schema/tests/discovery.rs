@@ -42,7 +42,7 @@ fn equals_upstream() {
         println!("skipped: the k8s.io/kubernetes module is not in Go's module cache");
         return;
     };
-    let served: Vec<&Facts> = resources().iter().collect();
+    let served: Vec<&Facts> = resources().iter().filter(|f| f.group != "k3s.cattle.io").collect();
     let (mut checked, mut failed) = (0, Vec::new());
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();

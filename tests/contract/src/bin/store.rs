@@ -5,6 +5,9 @@
 //! store write ENDPOINT WRITERS LEDGER    write until the store is gone; the ledger is synced for each acknowledgement
 //! store verify ENDPOINT LEDGER           everything in the ledger is in the store
 //! store bench NAME=ENDPOINT=PID …        durable creates at 1 and 50 clients on each, in turn
+//! store creates ENDPOINT CLIENTS SECONDS RUN     one run of them; this and what follows print JSON for tests/bench
+//! store ranges ENDPOINT PREFIX LIMIT TIMES       reads of a prefix in pages
+//! store watch ENDPOINT WATCHERS COUNT RUN        creates that every watcher must see
 //! ```
 
 use std::io::{BufReader, Write};
@@ -15,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use etcd::Kv;
-use k3s_rs_test_contract::{Ledger, creates, process_usage, verify, write_until_lost};
+use k3s_rs_test_contract::{Ledger, creates, fan_out, process_usage, ranges, verify, write_until_lost};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {
@@ -38,6 +41,25 @@ fn main() -> ExitCode {
             }
             ["verify", endpoint, ledger] => verify_ledger(endpoint, Path::new(ledger)).await,
             ["bench", stores @ ..] => bench(stores).await,
+            ["creates", endpoint, clients, seconds, run] => {
+                let time = Duration::from_secs(seconds.parse()?);
+                let figures = creates(endpoint, clients.parse()?, time, run).await?;
+                let count = figures.per_second * time.as_secs_f64();
+                Ok(json(count, time, figures.p50, figures.p99))
+            }
+            ["ranges", endpoint, prefix, limit, times] => {
+                let begun = Instant::now();
+                let (read, took) = ranges(endpoint, prefix, limit.parse()?, times.parse()?).await?;
+                ensure!(read > 0, "nothing below {prefix}");
+                let middle = took.get(took.len() / 2).copied().unwrap_or_default();
+                let count = f64::from(u32::try_from(took.len())?);
+                Ok(json(count, begun.elapsed(), middle, took.last().copied().unwrap_or_default()))
+            }
+            ["watch", endpoint, watchers, count, run] => {
+                let (watchers, count): (u32, u32) = (watchers.parse()?, count.parse()?);
+                let took = fan_out(endpoint, watchers as usize, count as usize, run).await?;
+                Ok(json(f64::from(watchers) * f64::from(count), took, took / count.max(1), took))
+            }
             _ => bail!("see the top of {} for the commands", file!()),
         }
     });
@@ -51,6 +73,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a bench reads: operations, and times in milliseconds.
+fn json(count: f64, took: Duration, p50: Duration, p99: Duration) -> String {
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let (seconds, p50, p99) = (took.as_secs_f64(), ms(p50), ms(p99));
+    format!(r#"{{"count": {count:.0}, "seconds": {seconds:.3}, "p50_ms": {p50:.3}, "p99_ms": {p99:.3}}}"#)
 }
 
 /// Waits until a store answers.

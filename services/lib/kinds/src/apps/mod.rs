@@ -89,5 +89,10 @@ pub(crate) static REPLICA_SET: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static CONTROLLER_REVISION: Kind =
-    Kind { columns: rows::CONTROLLER_REVISION, row: rows::controller_revision, ..PLAIN };
+pub(crate) static CONTROLLER_REVISION: Kind = Kind {
+    validate: validate::controller_revision,
+    validate_update: validate::controller_revision_update,
+    columns: rows::CONTROLLER_REVISION,
+    row: rows::controller_revision,
+    ..PLAIN
+};

@@ -45,6 +45,8 @@ pub(crate) static ENDPOINTS: Kind = Kind {
 };
 
 pub(crate) static EVENT: Kind = Kind {
+    validate: validate::event,
+    validate_update: validate::event_update,
     convert: crate::others::convert_event,
     labels: &[
         "involvedObject.kind",

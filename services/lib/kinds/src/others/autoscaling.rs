@@ -5,7 +5,7 @@
 
 use schema::{Map, Object, Value};
 
-use crate::tree::{from_json, int, is_zero, json, map, text};
+use crate::tree::{from_json, int, is_zero, map, text};
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
@@ -93,15 +93,83 @@ fn to_v1(object: &mut Object) {
         if let Some(conditions) =
             status.remove("conditions").filter(|c| c.as_list().is_some_and(|l| !l.is_empty()))
         {
-            notes.push((CONDITIONS, conditions));
+            let all = conditions.as_list().unwrap_or_default().iter().filter_map(Value::as_map);
+            notes.push((CONDITIONS, all.map(condition_v1).collect::<Vec<_>>().into()));
         }
     }
     if let Some(behavior) = behavior {
-        notes.push((BEHAVIOR, behavior));
+        notes.push((BEHAVIOR, behavior_note(&behavior)));
     }
     for (key, value) in notes {
-        let text = json(&value).to_string();
+        let mut text = Vec::new();
+        schema::json::encode_ordered(&value, &mut text);
+        let text = String::from_utf8_lossy(&text).into_owned();
         object.metadata_mut().map_mut("annotations").insert(key, text);
+    }
+}
+
+/// A condition in the order of v1's struct.
+fn condition_v1(condition: &Map) -> Value {
+    let part = |key: &str| own(Some(condition), key);
+    build([
+        ("type", part("type")),
+        ("status", part("status")),
+        ("lastTransitionTime", part("lastTransitionTime").or(Some(Value::Null))),
+        ("reason", part("reason")),
+        ("message", part("message")),
+    ])
+    .into()
+}
+
+/// The names the behavior has in its annotation: upstream writes its internal struct there, which has no JSON names.
+const RULES: [(&str, &str); 2] = [("ScaleUp", "scaleUp"), ("ScaleDown", "scaleDown")];
+const RULE: [(&str, &str); 4] = [
+    ("StabilizationWindowSeconds", "stabilizationWindowSeconds"),
+    ("SelectPolicy", "selectPolicy"),
+    ("Policies", "policies"),
+    ("Tolerance", "tolerance"),
+];
+const POLICY: [(&str, &str); 3] = [("Type", "type"), ("Value", "value"), ("PeriodSeconds", "periodSeconds")];
+
+/// Every name with what stands under the other; null where nothing does.
+fn noted<const N: usize>(
+    owner: Option<&Map>,
+    names: [(&'static str, &str); N],
+    inner: fn(&Value) -> Value,
+) -> Value {
+    let Some(owner) = owner else { return Value::Null };
+    let part = |key: &str| owner.get(key).map_or(Value::Null, inner);
+    names.into_iter().map(|(name, key)| (name, part(key))).collect::<Map>().into()
+}
+
+fn behavior_note(behavior: &Value) -> Value {
+    noted(behavior.as_map(), RULES, |rules| {
+        noted(rules.as_map(), RULE, |part| match part {
+            Value::List(policies) => {
+                let policy = |p: &Value| noted(p.as_map(), POLICY, Value::clone);
+                policies.iter().map(policy).collect::<Vec<_>>().into()
+            }
+            other => other.clone(),
+        })
+    })
+}
+
+/// The way back; Go reads names in any case.
+fn behavior_v2(note: &Value) -> Value {
+    let known = || RULES.iter().chain(&RULE).chain(&POLICY);
+    match note {
+        Value::List(items) => items.iter().map(behavior_v2).collect::<Vec<_>>().into(),
+        Value::Map(map) => {
+            let mut out = Map::new();
+            for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+                let name = known().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, name)| *name);
+                if let Some(name) = name {
+                    out.push(name, behavior_v2(value));
+                }
+            }
+            out.into()
+        }
+        other => other.clone(),
     }
 }
 
@@ -211,7 +279,7 @@ fn to_v2(object: &mut Object) {
     }
     spec.insert("metrics", metrics);
     if let Some(behavior) = note(object, BEHAVIOR).filter(|b| b.as_map().is_some_and(|m| !m.is_empty())) {
-        object.root_mut().map_mut("spec").insert("behavior", behavior);
+        object.root_mut().map_mut("spec").insert("behavior", behavior_v2(&behavior));
     }
     let current = list(note(object, CURRENT));
     let conditions = note(object, CONDITIONS);

@@ -19,6 +19,9 @@ use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
+/// k3s's record of an applied manifest.
+pub(crate) static ADDON: Kind = Kind { generation: SPEC, columns: rows::ADDON, row: rows::addon, ..PLAIN };
+
 /// Role, ClusterRole: names are path segments.
 pub(crate) static ROLE: Kind = Kind {
     validate: validate::role,
@@ -50,6 +53,8 @@ pub(crate) static HORIZONTAL_POD_AUTOSCALER: Kind = Kind {
 };
 
 pub(crate) static INGRESS: Kind = Kind {
+    validate: validate::ingress,
+    validate_update: validate::ingress_update,
     create: no_status,
     update: split,
     generation: SPEC,
@@ -86,8 +91,14 @@ pub(crate) static SERVICE_CIDR: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static IP_ADDRESS: Kind =
-    Kind { name: crate::names::any, columns: rows::IP_ADDRESS, row: rows::ip_address, ..PLAIN };
+pub(crate) static IP_ADDRESS: Kind = Kind {
+    validate: validate::ip_address,
+    validate_update: validate::ip_address_update,
+    name: crate::names::any,
+    columns: rows::IP_ADDRESS,
+    row: rows::ip_address,
+    ..PLAIN
+};
 
 pub(crate) static POD_DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,
@@ -199,11 +210,11 @@ pub(crate) static ENDPOINT_SLICE: Kind = Kind {
 pub(crate) static CERTIFICATE_SIGNING_REQUEST: Kind = Kind {
     create: |cx, object| {
         let spec = object.root_mut().map_mut("spec");
-        for key in ["uid", "groups", "extra"] {
-            // who asks is never the client's to say; the server adds the rest of what it knows
+        // who asks is never the client's to say
+        for key in ["username", "uid", "groups", "extra"] {
             spec.remove(key);
         }
-        spec.insert("username", cx.user);
+        requester(cx, spec);
         object.root_mut().insert("status", Map::new());
     },
     update: update_request,
@@ -213,6 +224,25 @@ pub(crate) static CERTIFICATE_SIGNING_REQUEST: Kind = Kind {
     row: rows::certificate_signing_request,
     ..PLAIN
 };
+
+/// Who asks for a certificate, in the fields of its request.
+fn requester(cx: &Context<'_>, spec: &mut Map) {
+    let list = |texts: &[String]| texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>();
+    spec.insert("username", cx.user);
+    if !cx.uid.is_empty() {
+        spec.insert("uid", cx.uid);
+    }
+    if !cx.groups.is_empty() {
+        spec.insert("groups", list(cx.groups));
+    }
+    if !cx.extra.is_empty() {
+        let mut extra = Map::new();
+        for (key, values) in cx.extra {
+            extra.insert(key.clone(), list(values));
+        }
+        spec.insert("extra", extra);
+    }
+}
 
 /// `/approval` sets conditions, `/status` the certificate; approvals once given stay.
 fn update_request(cx: &Context<'_>, object: &mut Object, old: &Object) {

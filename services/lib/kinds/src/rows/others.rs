@@ -7,8 +7,8 @@ use super::{
     Row, age, at, boolean_or, cells, deleted, items, name, number, number_or, or, since, string, structs,
     three,
 };
-use crate::Cell;
 use crate::tree::{int, is_nil, map, map_at, text, texts};
+use crate::{Cell, Column};
 
 pub(crate) fn storage_class(root: &Map) -> Row {
     let annotation = |key| at(root, &["metadata", "annotations", key]) == "true";
@@ -65,6 +65,18 @@ pub(crate) fn csi_driver(root: &Map) -> Row {
 
 pub(crate) fn csi_storage_capacity(root: &Map) -> Row {
     cells([name(root), string(at(root, &["storageClassName"])), or(at(root, &["capacity"]), "<unset>")])
+}
+
+/// As the columns of k3s's CustomResourceDefinition.
+pub(crate) const ADDON: &[Column] = &[
+    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
+    Column { name: "Source", kind: "string", format: "", priority: 0, description: "" },
+    Column { name: "Checksum", kind: "string", format: "", priority: 0, description: "" },
+];
+
+pub(crate) fn addon(root: &Map) -> Row {
+    let spec = |key| string(at(root, &["spec", key]));
+    cells([name(root), spec("source"), spec("checksum")])
 }
 
 pub(crate) fn lease(root: &Map) -> Row {

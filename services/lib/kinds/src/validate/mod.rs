@@ -5,6 +5,8 @@
 
 mod container;
 mod core;
+mod event;
+mod ingress;
 mod others;
 mod pod;
 mod volume;
@@ -14,6 +16,8 @@ use meta::{LabelSelector, content, field};
 use schema::{Map, Value};
 
 pub(crate) use self::core::*;
+pub(crate) use event::{event, event_update};
+pub(crate) use ingress::{ingress, ingress_update, ip_address, ip_address_update};
 pub(crate) use others::*;
 pub(crate) use pod::{pod, pod_update};
 pub(crate) use workload::*;

@@ -301,18 +301,18 @@ pub(crate) fn autoscaler(_: &Context<'_>, object: &Object) -> Errors {
     }
     let empty = Map::new();
     let target = map_at(spec, &["scaleTargetRef"]).unwrap_or(&empty);
-    // the core group's kinds are no target, except ReplicationController, whose version is written alone
-    let version = text(target, "apiVersion");
-    if !version.contains('/') && text(target, "kind") != "ReplicationController" {
-        let text = "apiVersion must specify API group";
-        errors.push(field::Error::invalid_str("spec.scaleTargetRef.apiVersion", version, text));
-    }
     for key in ["kind", "name"] {
         let at = format!("spec.scaleTargetRef.{key}");
         match text(target, key) {
             "" => errors.push(field::Error::required(at, "")),
             value => problems(&mut errors, &at, value, content::path_segment(value, false)),
         }
+    }
+    // the core group's kinds are no target, except ReplicationController, whose version is written alone
+    let version = text(target, "apiVersion");
+    if !version.contains('/') && text(target, "kind") != "ReplicationController" {
+        let text = "apiVersion must specify API group";
+        errors.push(field::Error::invalid_str("spec.scaleTargetRef.apiVersion", version, text));
     }
     errors
 }

@@ -337,3 +337,23 @@ pub(crate) fn cron_job(_: &Context<'_>, object: &Object) -> Errors {
     }
     errors
 }
+
+/// A new ControllerRevision.
+pub(crate) fn controller_revision(_: &Context<'_>, object: &Object) -> Errors {
+    let mut errors = Errors::new();
+    non_negative(&mut errors, object.root(), "revision", "");
+    match object.root().get("data") {
+        Some(schema::Value::Map(_)) => {}
+        None | Some(schema::Value::Null) => errors.push(field::Error::required("data", "data is mandatory")),
+        Some(_) => errors.push(field::Error::required("data", "data must be a valid JSON object")),
+    }
+    errors
+}
+
+/// A changed ControllerRevision: its data are fixed.
+pub(crate) fn controller_revision_update(_: &Context<'_>, object: &Object, old: &Object) -> Errors {
+    let mut errors = Errors::new();
+    non_negative(&mut errors, object.root(), "revision", "");
+    immutable(&mut errors, "data", object.root().get("data"), old.root().get("data"));
+    errors
+}

@@ -30,6 +30,7 @@ impl From<Refusal> for Status {
                 (Code::InvalidArgument, "range holds more keys than one revision can delete")
             }
             Refusal::EmptyOp => (Code::InvalidArgument, "empty operation in txn request"),
+            Refusal::NoSpace => (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
             // clients take this for "may have happened": they read before they write again
             Refusal::LogFailed => (Code::Unavailable, "etcdserver: request timed out"),
             Refusal::Stopping => (Code::Unavailable, "etcdserver: server stopped"),

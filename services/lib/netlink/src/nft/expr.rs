@@ -101,6 +101,10 @@ pub enum Expr {
     Ct(Reg, CtKey),
     /// Goes on if the register has (`true`) or has not (`false`) this value.
     Compare(Reg, bool, Vec<u8>),
+    /// Goes on if the register's bytes are in a range, both ends included.
+    Within(Reg, Vec<u8>, Vec<u8>),
+    /// Loads a constant.
+    Constant(Reg, Vec<u8>),
     /// `register = (register & mask) ^ xor`.
     Bitwise(Reg, Vec<u8>, Vec<u8>),
     /// Goes on if the key is (`true`) or is not (`false`) in a set.
@@ -161,6 +165,11 @@ impl Expr {
         Self::Payload { to, base: Base::Transport, offset: 2, len: 2 }
     }
 
+    /// The source address (`true`) or the destination address into a register.
+    pub fn address(family: super::Family, source: bool, to: Reg) -> Self {
+        if source { Self::source(family, to) } else { Self::destination(family, to) }
+    }
+
     pub(crate) fn write(&self, buffer: &mut Vec<u8>) {
         let element = open(buffer, 1);
         put_text(buffer, 1, self.name());
@@ -176,6 +185,8 @@ impl Expr {
             Self::Meta(..) | Self::SetMark(_) => "meta",
             Self::Ct(..) => "ct",
             Self::Compare(..) => "cmp",
+            Self::Within(..) => "range",
+            Self::Constant(..) => "immediate",
             Self::Bitwise(..) => "bitwise",
             Self::InSet(..) | Self::Map(..) | Self::VerdictMap(..) => "lookup",
             Self::Random(..) => "numgen",
@@ -213,6 +224,16 @@ impl Expr {
                 put_u32(b, 1, reg.number());
                 put_u32(b, 2, u32::from(!equal));
                 put_value(b, 3, value);
+            }
+            Self::Within(reg, first, last) => {
+                put_u32(b, 1, reg.number());
+                put_u32(b, 2, 0);
+                put_value(b, 3, first);
+                put_value(b, 4, last);
+            }
+            Self::Constant(to, value) => {
+                put_u32(b, 1, to.number());
+                put_value(b, 2, value);
             }
             Self::Bitwise(reg, mask, xor) => {
                 put_u32(b, 1, reg.number());

@@ -159,9 +159,10 @@ pub fn apply(
         entries.push(entry(&before, false, set));
     }
     let merged = merge(schema, &live_bare, applied);
-    let mut own = entry(request, true, strip(&owned(schema, applied), request.resets));
+    let said = owned(schema, applied);
+    let mut own = entry(request, true, strip(&said, request.resets));
     let last = entries.iter().position(|e| e.same(&own)).map(|at| entries.remove(at));
-    let pruned = prune(schema, merged, last.as_ref(), &entries, &own.set);
+    let pruned = prune(schema, merged, last.as_ref(), &entries, &said);
     let found = filter(&compare(schema, &live_bare, &pruned), request.resets);
     let changed = found.modified.clone().union(&found.added);
     let mut conflicts = Vec::new();
@@ -200,9 +201,6 @@ fn conflict(entry: &Entry, path: &[String]) -> Conflict {
     }
     if !entry.apply {
         message.push_str(&format!(" using {}", entry.api_version));
-        if !entry.time.is_empty() {
-            message.push_str(&format!(" at {}", entry.time));
-        }
     }
     Conflict { message, field: display(path) }
 }

@@ -21,6 +21,26 @@ pub fn encode_generic(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a tree without a schema, keys in the order they have: for what Go writes from a struct of its own.
+pub fn encode_ordered(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::List(items) => list(out, items, |out, item| encode_ordered(item, out)),
+        Value::Map(map) => {
+            out.push(b'{');
+            for (i, (key, value)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                push_string(out, key);
+                out.push(b':');
+                encode_ordered(value, out);
+            }
+            out.push(b'}');
+        }
+        other => encode_generic(other, out),
+    }
+}
+
 fn structure(table: &Table, id: TypeId, object: &Map, out: &mut Vec<u8>) {
     out.push(b'{');
     let start = out.len();

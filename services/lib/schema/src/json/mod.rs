@@ -5,7 +5,7 @@ mod encode;
 mod text;
 
 pub use decode::{Decoded, Problem, decode, decode_value, generic};
-pub use encode::{encode, encode_generic};
+pub use encode::{encode, encode_generic, encode_ordered};
 pub use text::{push_float, push_string};
 
 /// Why a text is no object of its schema.

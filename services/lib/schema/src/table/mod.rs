@@ -224,6 +224,7 @@ fn package(group: &str) -> String {
         "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".into(),
         "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration".into(),
         "internal.apiserver.k8s.io" => "io.k8s.api.apiserverinternal".into(),
+        "k3s.cattle.io" => "io.cattle.k3s".into(),
         "meta.k8s.io" => "io.k8s.apimachinery.pkg.apis.meta".into(),
         other => format!("io.k8s.api.{}", other.split('.').next().unwrap_or_default()),
     }

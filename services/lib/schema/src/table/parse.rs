@@ -8,7 +8,8 @@ use std::collections::HashMap;
 
 use super::{Field, Table, Topology, Ty, Type, TypeId};
 
-static TYPES: &str = include_str!("types.txt");
+/// `own-types.txt` has what k3s adds to the API.
+static TYPES: &str = concat!(include_str!("types.txt"), include_str!("own-types.txt"));
 
 pub(super) fn builtin() -> Table {
     let heads = TYPES.lines().filter(|l| !l.starts_with(' '));

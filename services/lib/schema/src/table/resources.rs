@@ -1,10 +1,10 @@
-//! Reads `resources.txt`: what discovery says of every built-in resource.
+//! Reads `resources.txt` (upstream's) and `own-resources.txt` (k3s's): what discovery says of every built-in resource.
 
 use std::sync::LazyLock;
 
 use meta::GroupVersionKind;
 
-static RESOURCES: &str = include_str!("resources.txt");
+static RESOURCES: &str = concat!(include_str!("resources.txt"), include_str!("own-resources.txt"));
 
 /// A verb's name as discovery lists it.
 pub type Verb = &'static str;

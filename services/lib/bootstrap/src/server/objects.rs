@@ -1,0 +1,67 @@
+//! Roles our daemons need beside upstream's: the API server puts them in place when it starts.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::BootstrapError;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// All of them, as a JSON list.
+pub(super) fn all(libexec: &Path) -> Result<Value, BootstrapError> {
+    let read = ["get", "list", "watch"];
+    let mut objects = vec![
+        binding("kube-apiserver-kubelet-admin", "system:kubelet-api-admin", "kube-apiserver"),
+        // flannel's identity on every node
+        role(
+            "system:k3s-controller",
+            json!([
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch", "patch"]},
+                {"apiGroups": [""], "resources": ["nodes/status"], "verbs": ["patch"]},
+                {"apiGroups": [""], "resources": ["namespaces", "pods", "services", "endpoints"], "verbs": read},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": read},
+            ]),
+        ),
+        binding("system:k3s-controller", "system:k3s-controller", "system:k3s-controller"),
+        // proxy also does NetworkPolicy
+        role(
+            "k3s-rs:proxy",
+            json!([
+                {"apiGroups": [""], "resources": ["namespaces", "pods", "nodes"], "verbs": read},
+                {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": read},
+            ]),
+        ),
+        binding("k3s-rs:proxy", "k3s-rs:proxy", "system:kube-proxy"),
+    ];
+    let controller = controller_role(libexec)?;
+    let name = controller["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    objects.push(controller);
+    objects.push(binding(&name, &name, "system:kube-controller-manager"));
+    Ok(Value::Array(objects))
+}
+
+fn role(name: &str, rules: Value) -> Value {
+    json!({"apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+}
+
+fn binding(name: &str, role: &str, user: &str) -> Value {
+    json!({
+        "apiVersion": format!("{RBAC}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+    })
+}
+
+/// What the controllers write, they alone know.
+fn controller_role(libexec: &Path) -> Result<Value, BootstrapError> {
+    let program = libexec.join("k3s-rs-controller");
+    let wrong = |reason: String| BootstrapError::Program { program: program.clone(), reason };
+    let output =
+        std::process::Command::new(&program).arg("role").output().map_err(|e| wrong(e.to_string()))?;
+    if !output.status.success() {
+        return Err(wrong(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| wrong(e.to_string()))
+}

@@ -1,0 +1,1 @@
+"""Benches: ours beside upstream's in one run."""

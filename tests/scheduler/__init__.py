@@ -1,0 +1,1 @@
+"""Our scheduler beside upstream's."""
