@@ -22,6 +22,13 @@
         k3s-rs = import ./nix/module;
         default = k3s-rs;
       };
+      checks = forAllSystems (
+        pkgs:
+        import ./nix/tests.nix {
+          pkgs = pkgs.extend self.overlays.default;
+          module = self.nixosModules.default;
+        }
+      );
       devShells = forAllSystems (pkgs: { default = pkgs.callPackage ./nix/devshell.nix { }; });
       formatter = forAllSystems (pkgs: pkgs.nixfmt-rfc-style);
     };

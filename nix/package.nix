@@ -27,13 +27,17 @@ rustPlatform.buildRustPackage {
 
   postInstall = ''
     rm -f $out/bin/xtask
-    install -Dm644 -t $out/lib/systemd/system units/*.service units/*.socket units/*.target
+    install -Dm644 -t $out/lib/systemd/system units/*.service units/*.socket units/*.target units/*.timer units/*.slice
     install -Dm644 -t $out/lib/sysusers.d units/sysusers.d/*
     install -Dm644 -t $out/lib/tmpfiles.d units/tmpfiles.d/*
     install -Dm644 -t $out/share/dbus-1/system.d units/dbus-1/system.d/*
+    install -Dm644 -t $out/share/dbus-1/interfaces units/dbus-1/interfaces/*
+    install -Dm644 -t $out/lib/modules-load.d units/modules-load.d/*
+    install -Dm644 -t $out/share/k3s-rs/manifests services/controller/manifests/*
+    $out/bin/k3s-rs generate $out/share
     mkdir -p $out/libexec/k3s-rs
     mv $out/bin/k3s-rs-* $out/libexec/k3s-rs/
-    substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/libexec/ $out/libexec/
+    substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/libexec/ $out/libexec/ --replace-quiet /usr/bin/k3s-rs $out/bin/k3s-rs
   '';
 
   meta = {

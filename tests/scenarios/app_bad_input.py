@@ -52,7 +52,7 @@ with subtest("unknown and duplicate fields under strict validation, and a warnin
 
 with subtest("values of the wrong type"):
     pod(spec={"containers": "none"})
-    refused("apply --validate=false -f /root/bad.yaml", 'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container')
+    refused("apply --validate=false -f /root/bad.yaml", 'Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field Pod', "spec.containers of type []")
 
 with subtest("invalid values: every one of them is named"):
     pod(metadata={"name": "Bad_Name"}, spec={"restartPolicy": "Sometimes", "containers": [{"name": "c", "image": ""}, {"name": "c", "image": "i"}]})

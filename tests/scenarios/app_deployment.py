@@ -65,6 +65,7 @@ def revision():
 
 server.write_file("/root/app.yaml", APP)
 server.wait_until_succeeds("kubectl get serviceaccount default", timeout=60)
+server.succeed("kubectl delete -f /root/app.yaml --ignore-not-found")
 
 with subtest("a deployment with everything rolls out"):
     out = kubectl("apply -f /root/app.yaml")
@@ -131,7 +132,7 @@ with subtest("a new version, its history, and back"):
     history = kubectl("rollout history deployment/web")
     t.assertRegex(history, r"1 +first version\n2 +second version")
     t.assertIn("VERSION:\t2", kubectl("rollout history deployment/web --revision=2"))
-    t.assertEqual("deployment.apps/web rolled back\n", kubectl("rollout undo deployment/web"))
+    t.assertIn("deployment.apps/web rolled back\n", kubectl("rollout undo deployment/web"))
     kubectl("rollout status deployment/web --timeout=60s")
     t.assertEqual("3", revision())
     t.assertNotIn("VERSION", json.dumps(get("deployment web")["spec"]))

@@ -59,7 +59,7 @@ with subtest("exec: output, input, status, both streams"):
     t.assertEqual(20 << 20, int(big))
 
 with subtest("exec -it: a terminal of the size of ours, and what is typed"):
-    command = "script -qec 'stty rows 33 cols 77; kubectl exec -it talker -c talk -- sh -c \"stty size; tty; read line; echo got \\$line\"' /dev/null <<< typed"
+    command = "script -qec 'stty rows 33 cols 77; kubectl exec -it talker -c talk -- sh -c \"until stty size 2>/dev/null | grep .; do sleep 0.1; done; tty; read line; echo got \\$line\"' /dev/null <<< typed"
     text = server.succeed(command).replace("\r", "")
     t.assertRegex(text, r"33 77\n/dev/pts/\d+\n(typed\n)?got typed")
 

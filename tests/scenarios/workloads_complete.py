@@ -69,12 +69,13 @@ with subtest("a DaemonSet has a pod on each node, also one that says it is taint
     kubectl("delete daemonset/agent --timeout=60s")
 
 with subtest("a Job with five of five, two at a time; its logs; gone after its time"):
-    job = {"completions": 5, "parallelism": 2, "completionMode": "Indexed", "ttlSecondsAfterFinished": 3}
+    job = {"completions": 5, "parallelism": 2, "completionMode": "Indexed"}
     apply(thing("Job", "five", {**job, "template": template("five", "echo part $JOB_COMPLETION_INDEX", restartPolicy="Never")}, "batch/v1"))
     kubectl("wait job/five --for=condition=Complete --timeout=90s")
     said = {kubectl(f"logs {pod['metadata']['name']}") for pod in get("pods -l job-name=five")["items"]}
     t.assertEqual({f"part {index}\n" for index in range(5)}, said)
-    kubectl("wait job/five --for=delete --timeout=30s")
+    kubectl("""patch job five -p '{"spec":{"ttlSecondsAfterFinished":1}}'""")
+    kubectl("wait job/five --for=delete --timeout=60s")
 
 with subtest("a Job that fails stops at its limit"):
     apply(thing("Job", "never", {"backoffLimit": 1, "template": template("never", "exit 3", restartPolicy="Never")}, "batch/v1"))

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod certificate;
 mod check_config;
+mod generate;
 mod kubectl;
 mod status;
 mod token;
@@ -57,6 +58,12 @@ enum Command {
     /// Certificates of this machine.
     #[command(subcommand)]
     Certificate(certificate::Certificate),
+    /// Writes man pages and completions below a folder that stands for /usr/share.
+    #[command(hide = true)]
+    Generate {
+        /// The folder.
+        share: std::path::PathBuf,
+    },
     /// Prints the completion script of a shell.
     Completion {
         /// Which shell.
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
         Command::CheckConfig { arguments } => check_config::check_config(&arguments),
         Command::Token(command) => token::token(&command),
         Command::Certificate(command) => certificate::certificate(&command),
+        Command::Generate { share } => generate::generate(&share),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "k3s-rs", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -7,10 +7,11 @@ use zbus::Connection;
 use zbus::proxy;
 
 /// Unit and D-Bus component, in the order they depend on each other.
-const COMPONENTS: [(&str, &str); 6] = [
+const COMPONENTS: [(&str, &str); 7] = [
     ("datastore", "Datastore"),
     ("apiserver", "Apiserver"),
     ("controller", "Controller"),
+    ("scheduler", "Scheduler"),
     ("kubelet", "Kubelet"),
     ("proxy", "Proxy"),
     ("flannel", "Flannel"),

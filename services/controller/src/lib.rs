@@ -99,7 +99,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             std::future::pending::<()>().await;
         }
     };
-    let addons = addon::run(client.clone(), settings.addons.clone());
+    let addons = addon::run(addon::client(&client, &settings.addons)?, settings.addons.clone());
     let lost = async {
         match lost {
             Some(office) => office.await,

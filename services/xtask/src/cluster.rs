@@ -3,9 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::binaries;
 use crate::command::{cluster, host, output, run};
 use crate::repository::Repository;
+use crate::{binaries, install, say};
 
 /// The cluster `up` makes unless it is told another name.
 pub(crate) const DEFAULT_NAME: &str = "k3srs";
@@ -22,18 +22,40 @@ pub(crate) struct Up {
     /// Port of the API server on 127.0.0.1 of this host
     #[arg(long, default_value_t = 6443)]
     port: u16,
-    /// PART=ours|upstream,…; the scheduler is upstream's, there is none of ours yet
-    #[arg(long, default_value = "all=ours,scheduler=upstream")]
-    parts: String,
+    /// PART=ours|upstream,…: a cluster of these parts, started by hand, in place of our installation
+    #[arg(long)]
+    parts: Option<String>,
     /// Cargo's profile
     #[arg(long, default_value = "dev")]
     profile: String,
 }
 
-/// Builds our parts of the mix, boots the machines, starts the cluster and says how to use it.
+/// Installs what is ours, boots the machines, starts the cluster and says how to use it.
 pub(crate) fn up(repository: &Repository, options: &Up) -> Result<()> {
     host(repository)?;
-    let parts = format!("--parts={}", options.parts);
+    match &options.parts {
+        Some(parts) => up_parts(repository, options, parts),
+        None => up_installed(repository, options),
+    }
+}
+
+fn up_installed(repository: &Repository, options: &Up) -> Result<()> {
+    let root = repository.image();
+    say("building and installing");
+    install::install(repository, &options.profile, &root)?;
+    say("starting machines");
+    let words = [
+        "product".to_owned(),
+        format!("--name={}", options.name),
+        format!("--root={}", root.display()),
+        format!("--agents={}", options.agents),
+        format!("--port={}", options.port),
+    ];
+    run(&mut cluster(repository, words))
+}
+
+fn up_parts(repository: &Repository, options: &Up, parts: &str) -> Result<()> {
+    let parts = format!("--parts={parts}");
     let ours = output(&mut cluster(repository, ["binaries", &parts]))?;
     let ours: Vec<String> = ours.split_whitespace().map(str::to_owned).collect();
     let folder = repository.programs(&options.profile);

@@ -1,7 +1,7 @@
 //! The layout of an installation: what Nix, packagers and the test machines all call.
 //!
 //! Nothing is listed by name: the tool people type goes to `usr/bin`, every daemon cargo knows to `usr/libexec/k3s-rs`, every
-//! file under `units/` where its kind belongs.
+//! file under `units/` where its kind belongs, man pages and completions come from the tool itself.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::binaries;
+use crate::command::{command, run};
 use crate::repository::Repository;
 
 const TOOLS: &str = "usr/bin";
 const DAEMONS: &str = "usr/libexec/k3s-rs";
+/// The packaged components, as templates.
+const MANIFESTS: &str = "services/controller/manifests";
 
 /// Folders of `units/` whose content goes, as it is, under another folder.
 const FOLDERS: [(&str, &str); 8] = [
@@ -50,7 +53,21 @@ pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) ->
     let (tools, daemons): (Vec<String>, Vec<String>) = names.partition(|name| name == binaries::PREFIX);
     binaries::build(repository, profile, &daemons, &destdir.join(DAEMONS))?;
     binaries::build(repository, profile, &tools, &destdir.join(TOOLS))?;
-    units(&repository.path("units"), destdir)
+    units(&repository.path("units"), destdir)?;
+    copy(&repository.path(MANIFESTS), &destdir.join("usr/share/k3s-rs/manifests"))?;
+    let tool = destdir.join(TOOLS).join(binaries::PREFIX);
+    let share = destdir.join("usr/share").display().to_string();
+    run(&mut command(repository, tool, ["generate", &share]))
+}
+
+/// Copies a folder's own files.
+fn copy(source: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(target).with_context(|| target.display().to_string())?;
+    for file in files(source)? {
+        let name = file.file_name().context("a file has a name")?;
+        fs::copy(&file, target.join(name)).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// Whether an installation can be started as a server.

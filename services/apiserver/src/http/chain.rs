@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use web::{Body, Peer};
 
+use super::websocket::{Content, Wish};
 use super::{limits, response};
 use crate::audit::{Asked, Audit, Record};
 use crate::auth::{Attributes, Credentials, Decision, User, impersonate, refusal};
@@ -32,10 +33,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Answers one request.
 pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
-    let request = match crate::supervisor::handle(&server, request, &peer).await {
-        Ok(response) => return response,
-        Err(request) => request,
-    };
+    if let Some(supervisor) = crate::supervisor::of(&server, request.uri().path()) {
+        return supervisor.handle(&server, request, &peer).await;
+    }
     let started = std::time::Instant::now();
     let info = RequestInfo::read(request.method(), request.uri());
     let accept = text(request.headers(), "accept").to_owned();
@@ -241,7 +241,7 @@ async fn resource(
     server: &Arc<Server>,
     info: RequestInfo,
     user: User,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     audited: &Audited,
 ) -> Result<Response<Body>> {
     let registry = server.registry();
@@ -263,6 +263,7 @@ async fn resource(
     }
     let query = request.uri().query().map(str::to_owned);
     let headers = request.headers().clone();
+    let wish = if info.verb == "watch" { Wish::read(&mut request) } else { None };
     let body = match info.verb {
         "get" | "list" | "watch" => Bytes::new(),
         _ => read_body(request).await?,
@@ -287,5 +288,8 @@ async fn resource(
     let warnings = call.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     response::add_warnings(response.headers_mut(), &warnings);
     drop(warnings);
-    Ok(response)
+    let Some(wish) = wish else { return Ok(response) };
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let framed = kind.is_some_and(|kind| kind.contains("protobuf"));
+    wish.grant(response, if framed { Content::Framed } else { Content::Lines })
 }

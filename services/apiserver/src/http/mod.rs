@@ -3,3 +3,4 @@
 pub mod chain;
 pub mod limits;
 pub mod response;
+pub mod websocket;

@@ -252,6 +252,8 @@ pub struct Cache {
     revision: watch::Sender<i64>,
     /// Resources in the order their events came, for forgetting the oldest first.
     order: Mutex<Order>,
+    /// What the store has forgotten, the cache does not tell either.
+    compacted: AtomicI64,
 }
 
 impl Default for Cache {
@@ -260,6 +262,7 @@ impl Default for Cache {
             resources: RwLock::default(),
             revision: watch::Sender::new(0),
             order: Mutex::new((VecDeque::new(), 0)),
+            compacted: AtomicI64::new(0),
         }
     }
 }
@@ -374,8 +377,14 @@ impl Cache {
         }
     }
 
+    /// Whether the store can be read no more at a revision.
+    pub fn is_compacted(&self, revision: i64) -> bool {
+        revision < self.compacted.load(Ordering::Relaxed)
+    }
+
     /// Drops pinned snapshots below the compacted revision, and watchers whose client is gone.
     pub fn compacted(&self, revision: i64) {
+        self.compacted.fetch_max(revision, Ordering::Relaxed);
         for cache in self.all() {
             let mut state = cache.state();
             state.pins.retain(|p| p.revision >= revision);

@@ -101,7 +101,7 @@ async fn follow(kv: &Kv, cache: &Arc<Cache>, from: i64, asks: &mut mpsc::Receive
                     Some(Ask::Load(prefix, loaded)) => {
                         join(kv, cache, &prefix).await;
                         // who no longer waits needs no answer
-                        drop(loaded.send(()));
+                        let _sent = loaded.send(());
                     }
                 },
                 item = watch.next() => match item {

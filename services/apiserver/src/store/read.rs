@@ -185,7 +185,9 @@ impl Store {
         revision: i64,
         limit: usize,
     ) -> Result<Listing> {
-        if let Some(mut snapshot) = query.cache.at_revision(revision, self.cache.revision()) {
+        if !self.cache.is_compacted(revision)
+            && let Some(mut snapshot) = query.cache.at_revision(revision, self.cache.revision())
+        {
             snapshot.revision = revision;
             return Ok(page(query, &snapshot, prefix, start, limit));
         }

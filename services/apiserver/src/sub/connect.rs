@@ -23,6 +23,7 @@ use super::rewrite::{self, Links};
 use crate::admission::{Operation, Request as Admitted};
 use crate::auth::{User, front_proxy};
 use crate::errors::{self, Result};
+use crate::http::websocket::Wish;
 use crate::registry::Endpoint;
 use crate::request::RequestInfo;
 use crate::request::info::query_pairs;
@@ -69,7 +70,7 @@ pub async fn run(
     endpoint: Arc<Endpoint>,
     info: RequestInfo,
     user: User,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>> {
     if info.subresource != "log" {
         // nobody reads warnings of a stream
@@ -107,7 +108,16 @@ pub async fn run(
         _ => proxy::node(server, &info).await?,
     };
     let plain_text = info.subresource == "log";
+    // kubelets give logs as plain answers only
+    let wish = if plain_text { Wish::read(&mut request) } else { None };
+    if wish.is_some() {
+        request.headers_mut().remove(header::UPGRADE);
+    }
     let answer = pass_on(server, &target, request).await?;
+    if let Some(wish) = wish {
+        let content = wish.log_content();
+        return wish.grant(answer, content);
+    }
     if plain_text && answer.status() == StatusCode::OK {
         let mut answer = answer;
         let text = HeaderValue::from_static("text/plain");

@@ -29,8 +29,9 @@ pub(super) struct Accounts {
     nodes: ClientCa,
 }
 
-pub(super) fn forbidden() -> Error {
-    errors::forbidden(&meta::GroupResource::default(), "", "not authorized")
+/// 403 that is about no resource of the API.
+pub(super) fn forbidden(why: &str) -> Error {
+    errors::forbidden(&meta::GroupResource { group: String::new(), resource: String::new() }, "", why)
 }
 
 impl Accounts {

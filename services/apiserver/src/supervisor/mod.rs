@@ -88,18 +88,22 @@ fn is_ours(path: &str) -> bool {
     path == "/cacerts" || path == "/ping" || path.starts_with("/v1-k3s/") || path.starts_with("/static/")
 }
 
-/// Answers what is the supervisor's, and gives back what is not.
-pub async fn handle(
-    server: &Arc<Server>,
-    request: Request<Incoming>,
-    peer: &Arc<Peer>,
-) -> Result<Response<Body>, Request<Incoming>> {
-    let Some(supervisor) = server.supervisor.as_ref().filter(|_| is_ours(request.uri().path())) else {
-        return Err(request);
-    };
-    let supervisor = supervisor.clone();
-    let answer = supervisor.answer(server, request, peer).await;
-    Ok(answer.unwrap_or_else(|error| response::of_error(&error, "application/json")))
+/// The supervisor, where there is one and the path is its.
+pub fn of<'a>(server: &'a Server, path: &str) -> Option<&'a Arc<Supervisor>> {
+    server.supervisor.as_ref().filter(|_| is_ours(path))
+}
+
+impl Supervisor {
+    /// Answers one request.
+    pub async fn handle(
+        &self,
+        server: &Arc<Server>,
+        request: Request<Incoming>,
+        peer: &Peer,
+    ) -> Response<Body> {
+        let answer = self.answer(server, request, peer).await;
+        answer.unwrap_or_else(|error| response::of_error(&error, "application/json"))
+    }
 }
 
 impl Supervisor {
@@ -124,7 +128,7 @@ impl Supervisor {
             .await?
             .ok_or_else(errors::unauthorized)?;
         if !accounts::AGENT_GROUPS.iter().any(|group| user.in_group(group)) {
-            return Err(accounts::forbidden());
+            return Err(accounts::forbidden("not authorized"));
         }
         let slots =
             if matches!(*request.method(), Method::GET | Method::HEAD) { &self.reads } else { &self.writes };

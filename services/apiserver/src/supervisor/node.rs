@@ -77,7 +77,7 @@ async fn same(hash: String, password: &str, node: &str) -> Result<()> {
         return Ok(());
     }
     let why = format!("unable to verify hash for node '{node}': hash does not match");
-    Err(errors::forbidden(&meta::GroupResource::default(), "", &why))
+    Err(super::accounts::forbidden(&why))
 }
 
 /// Marks this machine's node as one of the control plane, which a node may not do itself; `false`: it is not there yet.

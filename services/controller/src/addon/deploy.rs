@@ -21,7 +21,7 @@ const REPLACED: [&str; 4] = ["DaemonSet", "Deployment", "Job", "Secret"];
 /// Why a file is not applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeployError {
-    #[error("{}", path.display())]
+    #[error("{}", .path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -218,8 +218,15 @@ impl Deployer {
         for kind in kinds {
             let Some(resource) = self.resource(kind).await? else { continue }; // such objects are gone with their kind
             let params = ListParams { label_selector: selector.clone(), ..ListParams::default() };
-            let list = self.client.list::<Item>(&resource, "", &params).await;
-            for item in list.map_err(asking(format!("listing {}", resource.plural)))?.items {
+            let list = match self.client.list::<Item>(&resource, "", &params).await {
+                // the kind went meanwhile, and its objects with it
+                Err(error) if error.is_not_found() => {
+                    self.known.remove(kind);
+                    continue;
+                }
+                other => other.map_err(asking(format!("listing {}", resource.plural)))?,
+            };
+            for item in list.items {
                 let key = Key::new(item.metadata.namespace, item.metadata.name);
                 if !keep.contains(&(kind.kind.clone(), kind.group.clone(), key.clone())) {
                     tracing::info!(kind = kind.kind, key = %key, addon, "Deleting what the manifest no longer has");

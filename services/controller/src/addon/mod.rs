@@ -44,6 +44,12 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 /// Editors and copies write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// The client manifests are applied with.
+pub(crate) fn client(own: &Client, settings: &AddonSettings) -> Result<Client, client::ConfigError> {
+    let given = settings.kubeconfig.as_ref();
+    given.map_or_else(|| Ok(own.clone()), |path| Client::from_kubeconfig(path, "k3s-rs-controller"))
+}
+
 /// Runs for ever; for ever idle where no folder is set.
 pub(crate) async fn run(client: Client, settings: AddonSettings) {
     if settings.directory.as_os_str().is_empty() {

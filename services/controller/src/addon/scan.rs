@@ -124,8 +124,8 @@ fn stem(name: &str) -> Option<&str> {
 
 fn is_disabled(relative: &Path, disabled: &[String]) -> bool {
     let listed = |name: &str| disabled.iter().any(|d| d == name);
-    let folders = relative.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty());
-    if folders.into_iter().any(|folder| listed(&folder.to_string_lossy())) {
+    let mut folders = relative.ancestors().skip(1).filter(|f| !f.as_os_str().is_empty());
+    if folders.any(|folder| listed(&folder.to_string_lossy())) {
         return true;
     }
     let name = relative.file_name().unwrap_or_default().to_string_lossy();

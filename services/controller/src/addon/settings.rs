@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AddonSettings {
+    /// Who applies; the controllers' own identity where it is not set. Manifests may hold anything, so it may do anything.
+    pub kubeconfig: Option<PathBuf>,
     /// The folder of manifests; nothing is applied where it is empty.
     pub directory: PathBuf,
     /// The templates that come with the installation, written into the folder at each start.
@@ -28,6 +30,7 @@ pub struct AddonSettings {
 impl Default for AddonSettings {
     fn default() -> Self {
         Self {
+            kubeconfig: None,
             directory: PathBuf::new(),
             packaged: "/usr/share/k3s-rs/manifests".into(),
             disable: Vec::new(),

@@ -11,7 +11,7 @@ use super::AddonSettings;
 
 /// Why they could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", path.display())]
+#[error("{}", .path.display())]
 pub(crate) struct StageError {
     path: PathBuf,
     source: std::io::Error,

@@ -1,5 +1,6 @@
 //! Knowing at once that something in the folder changed.
 
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -7,16 +8,26 @@ use tokio::io::unix::AsyncFd;
 
 use super::scan;
 
+/// What tokio can wait for.
+#[derive(Debug)]
+struct Descriptor(Inotify);
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
 /// inotify over the folder and what is below it. Where it cannot be had there is only the regular look.
 #[derive(Debug)]
-pub(crate) struct Watch(Option<AsyncFd<Inotify>>);
+pub(crate) struct Watch(Option<AsyncFd<Descriptor>>);
 
 impl Watch {
     /// Watches nothing as yet.
     pub(crate) fn new() -> Self {
         let made = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
             .map_err(std::io::Error::from)
-            .and_then(AsyncFd::new);
+            .and_then(|inotify| AsyncFd::new(Descriptor(inotify)));
         match made {
             Ok(descriptor) => Self(Some(descriptor)),
             Err(error) => {
@@ -38,7 +49,7 @@ impl Watch {
             | AddWatchFlags::IN_ATTRIB
             | AddWatchFlags::IN_ONLYDIR;
         for folder in folders {
-            if let Err(error) = descriptor.get_ref().add_watch(&folder, flags) {
+            if let Err(error) = descriptor.get_ref().0.add_watch(&folder, flags) {
                 let folder = folder.display().to_string();
                 tracing::debug!(folder, error = &error as &dyn std::error::Error, "Not watched");
             }
@@ -50,7 +61,7 @@ impl Watch {
         let Some(descriptor) = &self.0 else { return std::future::pending().await };
         loop {
             let Ok(mut guard) = descriptor.readable().await else { return std::future::pending().await };
-            match guard.try_io(|inner| inner.get_ref().read_events().map_err(std::io::Error::from)) {
+            match guard.try_io(|inner| inner.get_ref().0.read_events().map_err(std::io::Error::from)) {
                 Ok(Ok(_)) => return,
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "Reading inotify failed");

@@ -80,10 +80,23 @@ impl Handover {
         identity: &Path,
         report: &mut Report,
     ) -> Result<PathBuf, BootstrapError> {
-        let (certificate, key) = self.pair("client", identity, report)?;
+        self.kubeconfig_named("kubeconfig", "client", server, authority, identity, report)
+    }
+
+    /// A further kubeconfig, for what the daemon does as somebody else.
+    pub(crate) fn kubeconfig_named(
+        &mut self,
+        name: &str,
+        pair: &str,
+        server: &str,
+        authority: &Path,
+        identity: &Path,
+        report: &mut Report,
+    ) -> Result<PathBuf, BootstrapError> {
+        let (certificate, key) = self.pair(pair, identity, report)?;
         let authority = self.copy("server-ca.crt", authority)?;
         let text = pki::kubeconfig_of_files(server, &authority, &certificate, &key);
-        self.put("kubeconfig", &text)
+        self.put(name, &text)
     }
 
     /// Writes the settings, last, and removes what was not put.

@@ -93,8 +93,8 @@ where
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let error: &(dyn std::error::Error + 'static) = error.as_ref();
-            tracing::error!(error, "Stopped by an error");
+            // the journal's layer writes the outermost error only
+            tracing::error!(error = format!("{error:#}"), "Stopped by an error");
             ExitCode::FAILURE
         }
     }

@@ -6,7 +6,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
     CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SerialNumber,
 };
+use ring::rand::{SecureRandom, SystemRandom};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 /// Days a leaf lasts.
@@ -76,6 +78,11 @@ impl Leaf {
         }
         params.subject_alt_names.extend(self.ips.iter().map(|ip| SanType::IpAddress(*ip)));
         (params.not_before, params.not_after) = validity(Timestamp::now(), DAYS);
+        // the default is made of the key, which is kept at a renewal: no two certificates may share a number
+        let mut serial = [0; 16];
+        SystemRandom::new().fill(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
+        serial[0] &= 0x7f;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
         Ok(params)
     }
 }

@@ -110,6 +110,18 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
     for name in ["client-ca.crt", "client-ca.key", "server-ca.key"] {
         hand.copy(name, &places.tls(name))?;
     }
+    let (authority, supervisor) = (places.tls("server-ca.crt"), places.tls("client-supervisor"));
+    let addons = json!({
+        "kubeconfig": hand.kubeconfig_named(
+            "addons.kubeconfig", "client-supervisor", &step.api, &authority, &supervisor, report,
+        )?,
+        "directory": places.run.join("data/server/manifests"),
+        "disable": step.server.disable,
+        "clusterDomain": step.server.cluster_domain,
+        "clusterDNS": step.server.cluster_dns,
+        "systemDefaultRegistry": step.server.default_registry,
+        "defaultLocalStoragePath": step.server.local_storage,
+    });
     let mut settings = map(json!({
         "kubeconfig": kubeconfig,
         "clusterSigningCertFile": hand.copy("client-ca.nochain.crt", &places.tls("client-ca.nochain.crt"))?,
@@ -121,6 +133,7 @@ fn controller(step: &Step<'_>, cluster: &Cluster, report: &mut Report) -> Result
         // a single server needs no election
         "leaderElect": false,
         "nodeSigner": {"folder": places.daemon("controller"), "socket": SIGNER},
+        "addons": addons,
     }));
     apply_arguments(Component::Controller, &step.server.arguments, &mut settings, &mut report.warnings)?;
     hand.finish(settings)

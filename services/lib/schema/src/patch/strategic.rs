@@ -171,18 +171,19 @@ fn merge_list(
 ) -> Result<Vec<Value>, StrategicError> {
     let key = field.map_or("", |f| f.merge_key.as_ref());
     if key.is_empty() {
-        // a set of scalars: what is not there yet is appended
+        let before = items.clone();
         for value in patch {
             if !items.contains(value) {
                 items.push(value.clone());
             }
         }
-        return Ok(items);
+        return Ok(in_order(items, &before, patch, |value| Some(value)));
     }
     if patch.iter().any(|v| v.at(&[PATCH]).and_then(Value::as_str) == Some("replace")) {
         return Ok(replace_list(patch));
     }
     let id = struct_of(field);
+    let before = items.clone();
     for value in patch {
         let Value::Map(map) = value else { return Err(StrategicError::Mismatch(key.to_owned())) };
         let wanted = map.get(key).ok_or_else(|| no_key(map, key))?;
@@ -200,7 +201,36 @@ fn merge_list(
             Some(other) => return Err(StrategicError::UnknownDirective(other.to_owned())),
         }
     }
-    Ok(items)
+    Ok(in_order(items, &before, patch, |item| item.at(&[key])))
+}
+
+/// The merged items in upstream's order: those of the patch as the patch has them; the others come before the first
+/// one of the patch that they stood before, or else last.
+///
+/// # Upstream
+/// `k8s.io/apimachinery/pkg/util/strategicpatch/patch.go` `normalizeElementOrder`, `mergeSortedSlice`
+fn in_order(
+    items: Vec<Value>,
+    before: &[Value],
+    patch: &[Value],
+    id: impl Fn(&Value) -> Option<&Value>,
+) -> Vec<Value> {
+    let place = |list: &[Value], item: &Value| list.iter().position(|other| id(other) == id(item));
+    let (mut patched, others): (Vec<Value>, Vec<Value>) =
+        items.into_iter().partition(|item| place(patch, item).is_some());
+    patched.sort_by_key(|item| place(patch, item));
+    let mut merged = Vec::with_capacity(patched.len() + others.len());
+    let (mut patched, mut others) = (patched.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(one), Some(other)) = (patched.peek(), others.peek()) {
+        let first = match (place(before, other), place(before, one)) {
+            (Some(other), Some(one)) => other < one,
+            _ => false,
+        };
+        merged.extend(if first { others.next() } else { patched.next() });
+    }
+    merged.extend(patched);
+    merged.extend(others);
+    merged
 }
 
 fn no_key(map: &Map, key: &str) -> StrategicError {
@@ -260,6 +290,11 @@ mod tests {
         );
         check(
             pod,
+            r#"{"spec":{"containers":[{"name":"n"}]}}"#,
+            r#"{"spec":{"containers":[{"name":"n"},{"args":["x"],"image":"1","name":"a"},{"image":"1","name":"b"}]}}"#,
+        );
+        check(
+            pod,
             r#"{"spec":{"containers":[{"name":"a","args":["y"]},{"name":"b","$patch":"delete"}]}}"#,
             r#"{"spec":{"containers":[{"args":["y"],"image":"1","name":"a"}]}}"#,
         );
@@ -280,7 +315,7 @@ mod tests {
         check(
             r#"{"metadata":{"labels":{"a":"1","b":"2"},"finalizers":["x","y"]}}"#,
             r#"{"metadata":{"labels":{"a":null,"c":"3"},"$deleteFromPrimitiveList/finalizers":["x"],"finalizers":["z"]}}"#,
-            r#"{"metadata":{"finalizers":["y","z"],"labels":{"b":"2","c":"3"}}}"#,
+            r#"{"metadata":{"finalizers":["z","y"],"labels":{"b":"2","c":"3"}}}"#,
         );
         check(
             r#"{"spec":{"volumes":[{"name":"v","emptyDir":{}}]}}"#,
