@@ -4,6 +4,7 @@
 
 mod accounts;
 mod addon;
+mod autoscaler;
 mod bootstrap;
 mod certificates;
 mod claim;
@@ -29,12 +30,15 @@ mod properties;
 mod protection;
 mod quota;
 mod replicas;
+mod resource_claims;
 mod role;
 mod roles;
 mod service_cidr;
 mod servicelb;
 mod settings;
 mod signer;
+#[cfg(test)]
+mod simulated;
 mod statefulset;
 mod table;
 mod tokens;

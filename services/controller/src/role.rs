@@ -1,4 +1,4 @@
-//! The daemon's role, from what its controllers declare to write.
+//! The daemon's role, from what its controllers declare to write, and its binding to upstream's identity.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,10 +44,22 @@ pub fn cluster_role(settings: &Settings) -> anyhow::Result<Value> {
     }))
 }
 
-/// Prints the role, for `k3s-rs-controller role`.
+/// The role bound to the user this daemon is, beside what upstream's bootstrap policy gives that user.
+fn bound(role: &Value) -> Value {
+    let name = &role["metadata"]["name"];
+    json!({"apiVersion": "v1", "kind": "List", "items": [role, {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "system:kube-controller-manager"}],
+    }]})
+}
+
+/// Prints role and binding, for `k3s-rs-controller role`.
 pub fn print_role() -> std::process::ExitCode {
     use std::io::Write;
-    let text = cluster_role(&Settings::default()).and_then(|role| Ok(serde_json::to_string_pretty(&role)?));
+    let text = cluster_role(&Settings::default()).and_then(|role| Ok(serde_json::to_string_pretty(&bound(&role))?));
     match text.and_then(|text| Ok(writeln!(std::io::stdout(), "{text}")?)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

@@ -4,9 +4,15 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
+<<<<<<< HEAD
     accounts, addon, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
     ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles,
     service_cidr, servicelb, statefulset, tokens, volumes,
+=======
+    accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
+    ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, resource_claims, roles,
+    service_cidr, statefulset, tokens, volumes,
+>>>>>>> loops-next
 };
 
 /// A controller, its other names, and how it is made.
@@ -59,9 +65,11 @@ table! {
     "persistentvolumeclaim-protection-controller" on |_| Ok(Box::new(protection::Claims));
     "persistentvolume-protection-controller" on |_| Ok(Box::new(protection::Volumes));
     "volumeattributesclass-protection-controller" on |_| Ok(Box::new(protection::AttributeClasses));
+    "horizontal-pod-autoscaler-controller" on |_| Ok(Box::new(autoscaler::Autoscalers));
     "persistentvolume-binder-controller" on |_| Ok(Box::new(volumes::Binder));
     "persistentvolume-attach-detach-controller" on |_| Ok(Box::new(volumes::AttachDetach));
     "persistentvolume-expander-controller" on |_| Ok(Box::new(volumes::Expand));
+    "resourceclaim-controller" on |_| Ok(Box::new(resource_claims::ResourceClaims));
     "service-cidr-controller" on |_| Ok(Box::new(service_cidr::ServiceCidrs));
     "validatingadmissionpolicy-status-controller" on |_| Ok(Box::new(policies::PolicyStatus));
     "service-lb-controller" on |_| Ok(Box::new(servicelb::ServiceLb));

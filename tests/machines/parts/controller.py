@@ -26,10 +26,10 @@ def upstream(cluster: Facts, _node: Node) -> list[Unit]:
 
 
 def ours(cluster: Facts, _node: Node) -> list[Unit]:
-    """k3s-rs-controller. Its role (`k3s-rs-controller role`) is no bootstrap policy of upstream's: hence admin's identity."""
+    """k3s-rs-controller as system:kube-controller-manager, with the role its controllers declare beside upstream's."""
     config = "/etc/k3s-rs/controller.json"
     settings = {
-        "kubeconfig": cluster.kubeconfig("admin"),
+        "kubeconfig": cluster.kubeconfig("controller-manager"),
         "clusterSigningCertFile": f"{PKI}/ca.crt",
         "clusterSigningKeyFile": f"{PKI}/ca.key",
         "rootCAFile": f"{PKI}/ca.crt",
@@ -39,4 +39,6 @@ def ours(cluster: Facts, _node: Node) -> list[Unit]:
         "leaderElect": False,
     }
     command = [f"{OURS}/k3s-rs-controller", "--config", config]
-    return [Unit("k3s-rs-controller", command, files={config: json.dumps(settings, indent=1)})]
+    kubectl = f"{UPSTREAM}/kubectl --kubeconfig {cluster.kubeconfig('admin')}"
+    role = f"{OURS}/k3s-rs-controller role | {kubectl} apply --server-side --force-conflicts -f -"
+    return [Unit("k3s-rs-controller", command, files={config: json.dumps(settings, indent=1)}, before=[role])]

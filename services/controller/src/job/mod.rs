@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use client::Patch;
+use client::{Key, Patch};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 use serde_json::json;
 
-use crate::claim::{claim, claimed};
+use crate::claim::{Selects as _, claim, claimed};
 use crate::common::{created, is_active, is_ready, phase, time};
 use crate::replicas::{create_pod, delete_pod, pod_from};
 use indexes::{parse_indexes, print_indexes};
@@ -28,6 +28,8 @@ const TRACKING: &str = "batch.kubernetes.io/job-tracking";
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 const FAILURES: &str = "batch.kubernetes.io/job-index-failure-count";
 const BURST: usize = 500;
+/// The key, beside those of jobs, for tracked pods without an owner. No object has this name.
+const STRAYS: &str = "";
 
 /// The controller.
 #[derive(Debug)]
@@ -39,7 +41,14 @@ impl Controller for Jobs {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::root::<Job>(), claimed::<Pod, Job>()]
+        let strays = Watch::map::<Pod>(|_, pod| {
+            if is_tracked(pod) && pod.controller().is_none() {
+                vec![Key::new(pod.namespace(), STRAYS)]
+            } else {
+                Vec::new()
+            }
+        });
+        vec![Watch::root::<Job>(), claimed::<Pod, Job>(), strays]
     }
 
     fn writes(&self) -> Vec<Permit> {
@@ -48,9 +57,20 @@ impl Controller for Jobs {
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(job) = ask.view.get::<Job>(ask.key) else {
+        if ask.key.name == STRAYS {
+            let claimable = |p: &Pod| ask.view.list::<Job>(p.namespace()).any(|j| !j.deleting() && j.selects(p));
+            let strays = ask.view.orphans::<Pod>(&ask.key.namespace);
+            untrack(&mut plan, strays.into_iter().filter(|p| !claimable(p)));
             return Ok(plan);
-        };
+        }
+        let job = ask.view.get::<Job>(ask.key);
+        let left = ask.view.list::<Pod>(&ask.key.namespace).filter(|p| {
+            let owner = p.controller().filter(|o| o.kind == "Job" && o.name == ask.key.name);
+            owner.is_some_and(|o| job.is_none_or(|j| j.uid() != o.uid))
+        });
+        // pods of a job of this name that is gone
+        untrack(&mut plan, left);
+        let Some(job) = job.filter(|_| plan.writes.is_empty()) else { return Ok(plan) };
         let Some(spec) = &job.spec else { return Ok(plan) };
         if spec.managed_by.as_deref().is_some_and(|m| m != "kubernetes.io/job-controller") {
             return Ok(plan);

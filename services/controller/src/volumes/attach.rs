@@ -298,8 +298,7 @@ impl Controller for AttachDetach {
         for attachment in going {
             plan.delete(attachment.as_ref());
         }
-        for (unique, needed) in needed.iter().filter(|(unique, _)| !there.contains(*unique)) {
-            tracing::trace!(volume = unique, "Volume is to be attached");
+        for (_, needed) in needed.iter().filter(|(unique, _)| !there.contains(*unique)) {
             Self::attach(&mut plan, ask, node, needed)?;
         }
         Ok(plan)

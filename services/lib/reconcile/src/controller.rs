@@ -143,6 +143,8 @@ pub struct Watch {
     pub(crate) root: bool,
     pub(crate) declare: fn(&mut Caches),
     pub(crate) fill: fn(&World, &mut View) -> Result<(), Error>,
+    /// The keys all objects of a view lead to.
+    pub(crate) each: fn(&Watch, &View) -> Vec<Key>,
     pub(crate) map: Map,
 }
 
@@ -176,6 +178,7 @@ impl Watch {
             root: false,
             declare: |caches| caches.declare::<K>(),
             fill: |world, view| world.fill::<K>(view),
+            each: |watch, view| view.all::<K>().flat_map(|object| (watch.map)(view, object.as_ref())).collect(),
             map,
         }
     }

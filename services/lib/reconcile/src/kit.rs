@@ -1,6 +1,6 @@
 //! The test kit: a world of objects in memory, plans applied to it, and the properties every controller must have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use client::{Key, Patch};
 use jiff::Timestamp;
@@ -119,6 +119,19 @@ impl World {
             (watch.fill)(self, &mut view)?;
         }
         Ok(view)
+    }
+
+    /// The keys everything in it leads to.
+    ///
+    /// # Errors
+    /// An object is not of its kind.
+    pub fn keys(&self, controller: &dyn Controller) -> Result<BTreeSet<Key>, Error> {
+        let view = self.view(controller)?;
+        let mut keys = BTreeSet::new();
+        for watch in controller.watches() {
+            keys.extend((watch.each)(&watch, &view));
+        }
+        Ok(keys)
     }
 
     /// A controller's plan now.
