@@ -140,7 +140,11 @@ mod tests {
     /// The example of upstream's own test.
     #[test]
     fn signature() {
-        let got = detached("Hello, world!", "joshua", "my voice is my passcode");
+        let got = detached(
+            "Hello from the other side. I must have called a thousand times.",
+            "joshua",
+            "my voice is my passcode",
+        );
         assert_eq!(
             got,
             "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9..VShe2taLd-YTrmWuRkcL_8QTNDHYxQIEBsAYYiIj1_8"

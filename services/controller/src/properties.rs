@@ -3,32 +3,28 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1 as admission;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2 as autoscaling;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1 as certificates;
 use k8s_openapi::api::core::v1 as core;
-use k8s_openapi::api::networking::v1 as networking;
-use k8s_openapi::api::rbac::v1 as rbac;
-use k8s_openapi::api::resource::v1 as resource;
-use k8s_openapi::api::storage::v1 as storage;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1 as rbac;
+use k8s_openapi::api::resource::v1 as resource;
+use k8s_openapi::api::storage::v1 as storage;
 use reconcile::Controller;
 use reconcile::kit::World;
 use serde_json::{Value, json};
 
 use crate::settings::Settings;
 use crate::{
-<<<<<<< HEAD
     accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, servicelb,
-    statefulset,
-=======
-    accounts, cronjob, daemonset, deployment, disruption, endpoints, ipam, job, quota, replicas, statefulset, table,
->>>>>>> loops-next
+    statefulset, table,
 };
 
 pub(crate) fn start() -> Timestamp {
@@ -216,7 +212,6 @@ fn small_ones() {
     assert_eq!(world.all::<Node>()[0].spec.as_ref().unwrap().pod_cidr.as_deref(), Some("10.42.0.0/24"));
 }
 
-<<<<<<< HEAD
 fn balancer(name: &str, seconds: u32, port: u16) -> Service {
     object(json!({"metadata": {"name": name, "namespace": "default", "uid": name,
         "creationTimestamp": format!("2026-01-01T00:00:{seconds:02}Z")},
@@ -273,7 +268,8 @@ fn nodes_as_load_balancers() {
     let world = world.check(&servicelb::ServiceLb, &key("younger"), 10).unwrap();
     assert_eq!(world.all::<DaemonSet>().len(), world_before.all::<DaemonSet>().len());
     assert_eq!(balanced(&world, "younger"), ["192.0.2.1"]);
-=======
+}
+
 /// A world with something for every controller: workloads, nodes, volumes, claims, tokens, requests, policies.
 fn everything() -> World {
     let mut world = World::new(start());
@@ -293,9 +289,11 @@ fn everything() -> World {
             $(world.put(&object::<$kind>(json!($value))).unwrap();)*
         };
     }
-    let node = |name: &str| json!({"metadata": {"name": name,
+    let node = |name: &str| {
+        json!({"metadata": {"name": name,
         "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
-        "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}});
+        "status": {"conditions": [{"type": "Ready", "status": "True", "lastHeartbeatTime": "2026-01-01T00:00:00Z"}]}})
+    };
     world.put(&object::<Node>(node("n1"))).unwrap();
     world.put(&object::<Node>(node("n2"))).unwrap();
     let workload = json!({"replicas": 3, "selector": selector(), "template": template(), "serviceName": "s"});
@@ -309,7 +307,9 @@ fn everything() -> World {
     world.put(&object::<Deployment>(json!({"metadata": meta("a"), "spec": spec(&["serviceName"])}))).unwrap();
     world.put(&object::<ReplicaSet>(json!({"metadata": meta("b"), "spec": spec(&["serviceName"])}))).unwrap();
     world.put(&object::<StatefulSet>(json!({"metadata": meta("c"), "spec": spec(&[])}))).unwrap();
-    world.put(&object::<DaemonSet>(json!({"metadata": meta("d"), "spec": spec(&["serviceName", "replicas"])}))).unwrap();
+    world
+        .put(&object::<DaemonSet>(json!({"metadata": meta("d"), "spec": spec(&["serviceName", "replicas"])})))
+        .unwrap();
     put! {
         core::ReplicationController: {"metadata": {"name": "e", "namespace": "default"},
             "spec": {"replicas": 2, "selector": {"app": "rc"}, "template": {"metadata": {"labels": {"app": "rc"}}, "spec": {"containers": []}}}},
@@ -382,13 +382,18 @@ fn all_of_the_table() {
     assert!(keys > 100, "only {keys} keys were tried");
     // those with nothing to do in this world; the list may only shrink
     let known = [
-        "ttl-after-finished-controller", "pod-garbage-collector-controller", "taint-eviction-controller",
-        "legacy-serviceaccount-token-cleaner-controller", "token-cleaner-controller",
-        "certificatesigningrequest-approving-controller", "certificatesigningrequest-signing-controller",
-        "serviceaccount-token-controller", "persistentvolume-expander-controller", "namespace-controller",
+        "ttl-after-finished-controller",
+        "pod-garbage-collector-controller",
+        "taint-eviction-controller",
+        "legacy-serviceaccount-token-cleaner-controller",
+        "token-cleaner-controller",
+        "certificatesigningrequest-approving-controller",
+        "certificatesigningrequest-signing-controller",
+        "serviceaccount-token-controller",
+        "persistentvolume-expander-controller",
+        "namespace-controller",
         "serviceaccount-controller",
     ];
     let new: Vec<_> = idle.iter().filter(|name| !known.contains(name)).collect();
     assert!(new.is_empty(), "nothing to do for {new:?}");
->>>>>>> loops-next
 }

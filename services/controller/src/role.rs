@@ -59,7 +59,8 @@ fn bound(role: &Value) -> Value {
 /// Prints role and binding, for `k3s-rs-controller role`.
 pub fn print_role() -> std::process::ExitCode {
     use std::io::Write;
-    let text = cluster_role(&Settings::default()).and_then(|role| Ok(serde_json::to_string_pretty(&bound(&role))?));
+    let text =
+        cluster_role(&Settings::default()).and_then(|role| Ok(serde_json::to_string_pretty(&bound(&role))?));
     match text.and_then(|text| Ok(writeln!(std::io::stdout(), "{text}")?)) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {

@@ -24,8 +24,11 @@ fn taints(world: &World) -> Vec<String> {
 #[test]
 fn leases_expire() {
     let mut world = World::new(start());
-    let condition = json!([{"type": "Ready", "status": "True", "lastHeartbeatTime": meta::time::rfc3339(start())}]);
-    world.put::<Node>(&object(json!({"metadata": {"name": "n"}, "status": {"conditions": condition}}))).unwrap();
+    let condition =
+        json!([{"type": "Ready", "status": "True", "lastHeartbeatTime": meta::time::rfc3339(start())}]);
+    world
+        .put::<Node>(&object(json!({"metadata": {"name": "n"}, "status": {"conditions": condition}})))
+        .unwrap();
     let pod = json!({"metadata": {"name": "p", "namespace": "default"}, "spec": {"nodeName": "n", "containers": [],
         "tolerations": [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]}});
     world.put::<Pod>(&object(pod)).unwrap();

@@ -4,15 +4,9 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-<<<<<<< HEAD
-    accounts, addon, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
-    ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, roles,
-    service_cidr, servicelb, statefulset, tokens, volumes,
-=======
-    accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, disruption, endpoints,
-    ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas, resource_claims, roles,
-    service_cidr, statefulset, tokens, volumes,
->>>>>>> loops-next
+    accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, disruption,
+    endpoints, ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas,
+    resource_claims, roles, service_cidr, servicelb, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.

@@ -17,8 +17,8 @@ use crate::registry::{Registry, Resource};
 use crate::request::options::ListOptions;
 use crate::selector::Selection;
 
-fn addon() -> GroupVersionKind {
-    GroupVersionKind::new("k3s.cattle.io", "v1", "Addon")
+fn widget() -> GroupVersionKind {
+    GroupVersionKind::new("example.org", "v1", "Widget")
 }
 
 /// A kind with a table of its own: any metadata, any spec.
@@ -35,35 +35,35 @@ fn resource() -> Arc<Resource> {
         field("metadata", Ty::Json),
         field("spec", Ty::Json),
     ];
-    let name = "io.cattle.k3s.v1.Addon";
+    let name = "org.example.v1.Widget";
     let mut kind = Struct::default();
     (kind.name, kind.fields) = (Cow::Borrowed(name), fields);
     let table = Table::new(vec![kind]);
     let schema = Schema { id: table.find(name).unwrap(), table: Arc::new(table) };
     let hooks = kinds::kinds().into_iter().find(|k| k.key_prefix == "configmaps").unwrap().hooks;
     let kind = StorageResource {
-        key_prefix: "k3s.cattle.io/addons".into(),
-        storage: addon(),
-        resource: GroupResource { group: "k3s.cattle.io".into(), resource: "addons".into() },
+        key_prefix: "example.org/widgets".into(),
+        storage: widget(),
+        resource: GroupResource { group: "example.org".into(), resource: "widgets".into() },
         namespaced: true,
-        faces: vec![Face { gvk: addon(), plural: "addons".into(), subresources: Vec::new() }],
+        faces: vec![Face { gvk: widget(), plural: "widgets".into(), subresources: Vec::new() }],
         create_on_update: false,
         unconditional_update: true,
         delete_returns_object: false,
         hooks,
     };
-    Arc::new(Resource::with_schema(kind, Type::at_run_time(schema, addon())))
+    Arc::new(Resource::with_schema(kind, Type::at_run_time(schema, widget())))
 }
 
 fn object(name: &str) -> Vec<u8> {
     format!(
-        r#"{{"apiVersion":"k3s.cattle.io/v1","kind":"Addon","metadata":{{"name":"{name}","namespace":"ns"}},"spec":{{"source":"/x"}}}}"#
+        r#"{{"apiVersion":"example.org/v1","kind":"Widget","metadata":{{"name":"{name}","namespace":"ns"}},"spec":{{"source":"/x"}}}}"#
     )
     .into_bytes()
 }
 
 async fn names(store: &Store, registry: &Registry) -> Vec<String> {
-    let endpoint = registry.find("k3s.cattle.io", "v1", "addons").unwrap();
+    let endpoint = registry.find("example.org", "v1", "widgets").unwrap();
     let cache = store.cache.add(&endpoint.resource);
     let selection = Selection::read(endpoint, "", "").unwrap();
     let query = Query { cache: &cache, namespace: "", selection: &selection };
@@ -75,10 +75,10 @@ async fn names(store: &Store, registry: &Registry) -> Vec<String> {
 async fn a_kind_comes_and_goes() {
     let backing = testkit::store().await;
     let kv = Kv::new(etcd::Kv::connect(&[&backing.endpoint], None).unwrap());
-    kv.put("/registry/k3s.cattle.io/addons/ns/before", &object("before"), 0, 0).await.unwrap();
+    kv.put("/registry/example.org/widgets/ns/before", &object("before"), 0, 0).await.unwrap();
     let registry = Registry::built_in(kinds::kinds(), |_| true);
     let store = Store::start(kv.clone(), registry.resources());
-    assert!(registry.find("k3s.cattle.io", "v1", "addons").is_none());
+    assert!(registry.find("example.org", "v1", "widgets").is_none());
 
     let resource = resource();
     let cache = store.add(&resource).await;
@@ -87,14 +87,14 @@ async fn a_kind_comes_and_goes() {
     assert_eq!(names(&store, &served).await, ["before"]);
 
     let mut watch = cache.watch(Scope::All, None, 0).unwrap();
-    kv.put("/registry/k3s.cattle.io/addons/ns/after", &object("after"), 0, 0).await.unwrap();
+    kv.put("/registry/example.org/widgets/ns/after", &object("after"), 0, 0).await.unwrap();
     let event = watch.live.recv().await.unwrap();
     assert_eq!(resource.name_of(&event.object.key), "after");
     assert_eq!(names(&store, &served).await, ["after", "before"]);
 
     let gone = served.without(&resource.prefix);
     store.remove(&resource);
-    assert!(gone.find("k3s.cattle.io", "v1", "addons").is_none());
+    assert!(gone.find("example.org", "v1", "widgets").is_none());
     assert!(watch.live.recv().await.is_none(), "its watches end");
 
     let again = self::resource();

@@ -55,7 +55,8 @@ const TOO_FAST_DOWN: (&str, &str) =
     ("ScaleDownLimit", "the desired replica count is decreasing faster than the maximum scale rate");
 const TOO_MANY: (&str, &str) =
     ("TooManyReplicas", "the desired replica count is more than the maximum replica count");
-const TOO_FEW: (&str, &str) = ("TooFewReplicas", "the desired replica count is less than the minimum replica count");
+const TOO_FEW: (&str, &str) =
+    ("TooFewReplicas", "the desired replica count is less than the minimum replica count");
 
 fn since(now: Timestamp, at: Timestamp) -> i64 {
     now.as_second() - at.as_second()
@@ -97,8 +98,7 @@ impl History {
         self.recommendations.push((sizes.desired, now));
         let able = if stable == sizes.desired { READY } else { DOWN_STABILIZED };
         let fastest = (UP_FACTOR * f64::from(sizes.current)).max(UP_LEAST) as i32;
-        let (most, why) =
-            if sizes.most > fastest { (fastest, TOO_FAST_UP) } else { (sizes.most, TOO_MANY) };
+        let (most, why) = if sizes.most > fastest { (fastest, TOO_FAST_UP) } else { (sizes.most, TOO_MANY) };
         let (replicas, limit) = if stable < sizes.least {
             (sizes.least, TOO_FEW)
         } else if stable > most {
@@ -119,7 +119,8 @@ impl History {
     ) -> Decision {
         let up_window = up.stabilization_window_seconds.unwrap_or(0);
         let down_window = down.stabilization_window_seconds.unwrap_or(DOWNSCALE_WINDOW);
-        let periods = [up, down].into_iter().flat_map(|r| r.policies.iter().flatten()).map(|p| p.period_seconds);
+        let periods =
+            [up, down].into_iter().flat_map(|r| r.policies.iter().flatten()).map(|p| p.period_seconds);
         self.prune(now, up_window.max(down_window), periods.max().unwrap_or(0));
         let within = |window: i32| {
             let fresh = move |r: &&(i32, Timestamp)| since(now, r.1) < i64::from(window);
@@ -169,8 +170,10 @@ impl History {
             return current;
         }
         let proposals = rules.policies.iter().flatten().map(|policy| {
-            let (added, removed) =
-                (change(&self.ups, policy.period_seconds, now), change(&self.downs, policy.period_seconds, now));
+            let (added, removed) = (
+                change(&self.ups, policy.period_seconds, now),
+                change(&self.downs, policy.period_seconds, now),
+            );
             let start = current - added + removed;
             let share = f64::from(policy.value) / 100.0;
             match (policy.type_.as_str(), up) {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::autoscaling::v2::{
-    ContainerResourceMetricStatus, ExternalMetricStatus, HorizontalPodAutoscaler, MetricIdentifier, MetricSpec,
-    MetricStatus, MetricTarget, MetricValueStatus, ObjectMetricStatus, PodsMetricStatus, ResourceMetricStatus,
+    ContainerResourceMetricStatus, ExternalMetricStatus, HorizontalPodAutoscaler, MetricIdentifier,
+    MetricSpec, MetricStatus, MetricTarget, MetricValueStatus, ObjectMetricStatus, PodsMetricStatus,
+    ResourceMetricStatus,
 };
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
@@ -66,7 +67,8 @@ fn text(milli: i64, format: Format) -> Text {
 /// A selector object in its string form.
 fn selector(object: Option<&LabelSelector>) -> String {
     let Some(object) = object else { return String::new() };
-    let mut terms: Vec<String> = object.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+    let mut terms: Vec<String> =
+        object.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
     for e in object.match_expressions.iter().flatten() {
         let values = e.values.as_deref().unwrap_or_default().join(",");
         terms.push(match e.operator.as_str() {
@@ -149,8 +151,7 @@ impl Scope<'_> {
         container: &str,
         target: Target,
     ) -> Result<Proposal, String> {
-        let (pods, current, tolerance, now) =
-            (self.pods, self.spec_replicas, self.tolerance, self.ask.now);
+        let (pods, current, tolerance, now) = (self.pods, self.spec_replicas, self.tolerance, self.ask.now);
         Calculation { pods, samples, resource, container, current, tolerance, now }.run(target)
     }
 
@@ -198,9 +199,14 @@ impl Scope<'_> {
             }
             let shown = (total as f64 / count).ceil() as i64;
             let value = Some(text(shown, Format::DecimalSi));
-            return Ok((replicas, MetricValueStatus { average_value: value, ..MetricValueStatus::default() }));
+            return Ok((
+                replicas,
+                MetricValueStatus { average_value: value, ..MetricValueStatus::default() },
+            ));
         }
-        let Some(value) = &target.value else { return Err("neither a value target nor an average value target was set".into()) };
+        let Some(value) = &target.value else {
+            return Err("neither a value target nor an average value target was set".into());
+        };
         let ratio = total as f64 / milli(value) as f64;
         let replicas = if self.spec_replicas == 0 {
             ratio.ceil() as i32
@@ -228,10 +234,20 @@ impl Scope<'_> {
         path
     }
 
-    fn pods_metric(&self, plan: &mut Plan, metric: &MetricIdentifier, target: &MetricTarget) -> Outcome<(i32, MetricValueStatus)> {
+    fn pods_metric(
+        &self,
+        plan: &mut Plan,
+        metric: &MetricIdentifier,
+        target: &MetricTarget,
+    ) -> Outcome<(i32, MetricValueStatus)> {
         let rest = format!("pods/*/{}?labelSelector={}", metric.name, encoded(self.selector));
         let path = self.custom_path("custom.metrics.k8s.io/v1beta2", metric, &rest);
-        let wrong = |e: String| format!("unable to get metric {}: unable to fetch metrics from custom metrics API: {e}", metric.name);
+        let wrong = |e: String| {
+            format!(
+                "unable to get metric {}: unable to fetch metrics from custom metrics API: {e}",
+                metric.name
+            )
+        };
         let Some(list) = read(plan, self.ask, path).map_err(wrong)? else { return Ok(None) };
         if items(list).is_empty() {
             return Err(wrong("no metrics returned from custom metrics API".into()));
@@ -246,7 +262,10 @@ impl Scope<'_> {
         let wanted = target.average_value.as_ref().map_or(0, milli);
         let proposal = self.calculate(samples, "", "", Target::Average(wanted))?;
         let value = Some(text(proposal.average, Format::DecimalSi));
-        Ok(Some((proposal.replicas, MetricValueStatus { average_value: value, ..MetricValueStatus::default() })))
+        Ok(Some((
+            proposal.replicas,
+            MetricValueStatus { average_value: value, ..MetricValueStatus::default() },
+        )))
     }
 
     /// One metric's say; `None` while something must be asked.
@@ -258,12 +277,19 @@ impl Scope<'_> {
         let (replicas, name) = match spec.type_.as_str() {
             "Resource" | "ContainerResource" => {
                 let of_pod = spec.resource.as_ref().map(|r| (&r.name, "", &r.target));
-                let of_container = spec.container_resource.as_ref().map(|r| (&r.name, r.container.as_str(), &r.target));
+                let of_container =
+                    spec.container_resource.as_ref().map(|r| (&r.name, r.container.as_str(), &r.target));
                 let Some((resource, container, target)) = of_pod.or(of_container) else { return Ok(None) };
                 let wrong = if container.is_empty() {
-                    silence("FailedGetResourceMetric", format!("failed to get {resource} resource metric value"))
+                    silence(
+                        "FailedGetResourceMetric",
+                        format!("failed to get {resource} resource metric value"),
+                    )
                 } else {
-                    silence("FailedGetContainerResourceMetric", format!("failed to get {container} container metric value"))
+                    silence(
+                        "FailedGetContainerResourceMetric",
+                        format!("failed to get {container} container metric value"),
+                    )
                 };
                 let Some((replicas, name, current)) =
                     self.resource(plan, resource, container, target).map_err(wrong)?
@@ -274,7 +300,8 @@ impl Scope<'_> {
                     status.resource = Some(ResourceMetricStatus { name: resource.clone(), current });
                 } else {
                     let (name, container) = (resource.clone(), container.to_owned());
-                    status.container_resource = Some(ContainerResourceMetricStatus { name, container, current });
+                    status.container_resource =
+                        Some(ContainerResourceMetricStatus { name, container, current });
                 }
                 (replicas, name)
             }
@@ -297,14 +324,16 @@ impl Scope<'_> {
                 };
                 let described_object = source.described_object.clone();
                 let name = format!("{} metric {}", described_object.kind, source.metric.name);
-                status.object = Some(ObjectMetricStatus { current, described_object, metric: source.metric.clone() });
+                status.object =
+                    Some(ObjectMetricStatus { current, described_object, metric: source.metric.clone() });
                 (replicas, name)
             }
             _ => {
                 let Some(source) = &spec.external else { return Ok(None) };
                 let prefix = format!("failed to get {} external metric value", source.metric.name);
                 let wrong = silence("FailedGetExternalMetric", prefix);
-                let path = self.custom_path("external.metrics.k8s.io/v1beta1", &source.metric, &source.metric.name);
+                let path =
+                    self.custom_path("external.metrics.k8s.io/v1beta1", &source.metric, &source.metric.name);
                 let found = read(plan, self.ask, path).and_then(|list| {
                     let Some(list) = list else { return Ok(None) };
                     let values = items(list).iter().filter_map(|i| quantity(&i["value"]));

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use client::{Key, Patch, Resource};
 use k8s_openapi::api::autoscaling::v2::{
-    HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, HorizontalPodAutoscalerStatus,
-    MetricStatus,
+    HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition,
+    HorizontalPodAutoscalerStatus, MetricStatus,
 };
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -84,7 +84,8 @@ impl Controller for Autoscalers {
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
-        let Some(autoscaler) = ask.view.get::<HorizontalPodAutoscaler>(ask.key).filter(|a| !a.deleting()) else {
+        let Some(autoscaler) = ask.view.get::<HorizontalPodAutoscaler>(ask.key).filter(|a| !a.deleting())
+        else {
             return Ok(Plan::nothing());
         };
         let history = ask.remembered::<History>().cloned().unwrap_or_default();
@@ -116,7 +117,8 @@ impl Round<'_> {
             Ok(None) => return Ok(()),
             Ok(Some(scale)) => scale,
             Err((error, _)) => {
-                let message = format!("the HPA controller was unable to get the target's current scale: {error}");
+                let message =
+                    format!("the HPA controller was unable to get the target's current scale: {error}");
                 self.plan.events.push(Event::warning(self.old, "FailedGetScale", error));
                 self.condition("AbleToScale", "False", "FailedGetScale", message);
                 return self.write();
@@ -190,7 +192,9 @@ impl Round<'_> {
                 return self.give_up(scale, "SelectorRequired", "selector is required".into());
             }
             (_, Err(error)) => {
-                let message = format!("couldn't convert selector into a corresponding internal selector object: {error}");
+                let message = format!(
+                    "couldn't convert selector into a corresponding internal selector object: {error}"
+                );
                 self.condition("ScalingActive", "False", "InvalidSelector", message.clone());
                 return self.give_up(scale, "InvalidSelector", message);
             }
@@ -234,24 +238,32 @@ impl Round<'_> {
         let shrinks = best.as_ref().is_some_and(|(count, _)| *count < scale.spec_replicas());
         match (best, silences.into_iter().next()) {
             (Some((count, name)), first) if first.is_none() || !shrinks => {
-                let message = format!("the HPA was able to successfully calculate a replica count from {name}");
+                let message =
+                    format!("the HPA was able to successfully calculate a replica count from {name}");
                 self.condition("ScalingActive", "True", "ValidMetricFound", message);
                 Ok(Some((count, name, statuses)))
             }
             (_, first) => {
-                let nothing = Silence { reason: "InvalidMetricSourceType", event: String::new(), error: String::new() };
+                let nothing =
+                    Silence { reason: "InvalidMetricSourceType", event: String::new(), error: String::new() };
                 let Silence { reason, event, error } = first.unwrap_or(nothing);
                 let message = format!("the HPA was unable to compute the replica count: {event}");
                 self.condition("ScalingActive", "False", reason, message);
                 let total = specs.len();
-                let message = format!("invalid metrics ({bad} invalid out of {total}), first error is: {error}");
+                let message =
+                    format!("invalid metrics ({bad} invalid out of {total}), first error is: {error}");
                 self.give_up(scale, "FailedComputeMetricsReplicas", message)
             }
         }
     }
 
     /// Ends the round with an event and the sizes as they are.
-    fn give_up<T>(&mut self, scale: &Scale<'_>, reason: &'static str, message: String) -> Result<Option<T>, Error> {
+    fn give_up<T>(
+        &mut self,
+        scale: &Scale<'_>,
+        reason: &'static str,
+        message: String,
+    ) -> Result<Option<T>, Error> {
         if reason != "FailedComputeMetricsReplicas" {
             self.plan.events.push(Event::warning(self.old, reason, message.clone()));
         }
@@ -271,7 +283,8 @@ impl Round<'_> {
     ) -> Result<(), Error> {
         let failed = self.ask.failures.iter().find(|f| f.resource == scale.resource);
         if let Some(failure) = failed {
-            let message = format!("the HPA controller was unable to update the target scale: {}", failure.message);
+            let message =
+                format!("the HPA controller was unable to update the target scale: {}", failure.message);
             self.condition("AbleToScale", "False", "FailedUpdateScale", message);
             let desired = self.old.status.as_ref().map_or(0, |s| s.desired_replicas);
             return self.settle(from, desired, statuses, false);

@@ -95,7 +95,11 @@ fn request(pod: &Pod, container: &str, resource: &str) -> Result<i64, String> {
             return Ok(sum);
         }
     }
-    if container.is_empty() { Ok(sum) } else { Err(format!("container {container} not found in Pod {}", pod.name())) }
+    if container.is_empty() {
+        Ok(sum)
+    } else {
+        Err(format!("container {container} not found in Pod {}", pod.name()))
+    }
 }
 
 impl Calculation<'_> {
@@ -147,7 +151,8 @@ impl Calculation<'_> {
         let requests = match target {
             Target::Average(_) => BTreeMap::new(),
             Target::Utilization(_) => {
-                let of = |p: &&Arc<Pod>| Ok((p.name().to_owned(), request(p, self.container, self.resource)?));
+                let of =
+                    |p: &&Arc<Pod>| Ok((p.name().to_owned(), request(p, self.container, self.resource)?));
                 self.pods.iter().map(of).collect::<Result<BTreeMap<_, _>, String>>()?
             }
         };
@@ -169,7 +174,10 @@ impl Calculation<'_> {
                 _ if ratio > 1.0 => assume(name, 0),
                 Target::Average(value) if ratio < 1.0 => assume(name, value),
                 Target::Utilization(percent) if ratio < 1.0 => {
-                    assume(name, requests.get(name).copied().unwrap_or(0) * i64::from(percent.max(100)) / 100);
+                    assume(
+                        name,
+                        requests.get(name).copied().unwrap_or(0) * i64::from(percent.max(100)) / 100,
+                    );
                 }
                 _ => {}
             }
@@ -201,7 +209,8 @@ fn usage(
             Ok((average as f64 / wanted as f64, None, average))
         }
         Target::Utilization(wanted) => {
-            let known: Vec<_> = samples.iter().filter_map(|(n, s)| Some((s.value, requests.get(n)?))).collect();
+            let known: Vec<_> =
+                samples.iter().filter_map(|(n, s)| Some((s.value, requests.get(n)?))).collect();
             let (total, requested): (i64, i64) =
                 known.iter().fold((0, 0), |(a, b), (value, request)| (a + value, b + *request));
             if requested == 0 {

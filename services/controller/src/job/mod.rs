@@ -58,7 +58,8 @@ impl Controller for Jobs {
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
         if ask.key.name == STRAYS {
-            let claimable = |p: &Pod| ask.view.list::<Job>(p.namespace()).any(|j| !j.deleting() && j.selects(p));
+            let claimable =
+                |p: &Pod| ask.view.list::<Job>(p.namespace()).any(|j| !j.deleting() && j.selects(p));
             let strays = ask.view.orphans::<Pod>(&ask.key.namespace);
             untrack(&mut plan, strays.into_iter().filter(|p| !claimable(p)));
             return Ok(plan);

@@ -178,7 +178,9 @@ impl Watch {
             root: false,
             declare: |caches| caches.declare::<K>(),
             fill: |world, view| world.fill::<K>(view),
-            each: |watch, view| view.all::<K>().flat_map(|object| (watch.map)(view, object.as_ref())).collect(),
+            each: |watch, view| {
+                view.all::<K>().flat_map(|object| (watch.map)(view, object.as_ref())).collect()
+            },
             map,
         }
     }
