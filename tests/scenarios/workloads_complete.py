@@ -30,6 +30,7 @@ def thing(kind, name, spec, version="apps/v1"):
 
 
 server.wait_until_succeeds("kubectl get serviceaccount default", timeout=240)
+kubectl("delete --ignore-not-found --timeout=240s statefulset/db service/db daemonset/agent job/five job/never job/now cronjob/minute")  # of a run before
 
 with subtest("a StatefulSet comes up in order, keeps its names, rolls from the last"):
     labels = {"matchLabels": {"app": "db"}}
