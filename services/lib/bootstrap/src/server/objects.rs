@@ -35,10 +35,7 @@ pub(super) fn all(libexec: &Path) -> Result<Value, BootstrapError> {
         ),
         binding("k3s-rs:proxy", "k3s-rs:proxy", "system:kube-proxy"),
     ];
-    let controller = controller_role(libexec)?;
-    let name = controller["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    objects.push(controller);
-    objects.push(binding(&name, &name, "system:kube-controller-manager"));
+    objects.extend(of_controller(libexec)?);
     Ok(Value::Array(objects))
 }
 
@@ -54,8 +51,8 @@ fn binding(name: &str, role: &str, user: &str) -> Value {
     })
 }
 
-/// What the controllers write, they alone know.
-fn controller_role(libexec: &Path) -> Result<Value, BootstrapError> {
+/// What the controllers write, they alone know: a role and its binding.
+fn of_controller(libexec: &Path) -> Result<Vec<Value>, BootstrapError> {
     let program = libexec.join("k3s-rs-controller");
     let wrong = |reason: String| BootstrapError::Program { program: program.clone(), reason };
     let output =
@@ -63,5 +60,9 @@ fn controller_role(libexec: &Path) -> Result<Value, BootstrapError> {
     if !output.status.success() {
         return Err(wrong(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
-    serde_json::from_slice(&output.stdout).map_err(|e| wrong(e.to_string()))
+    let mut list: Value = serde_json::from_slice(&output.stdout).map_err(|e| wrong(e.to_string()))?;
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => Ok(items),
+        _ => Err(wrong("what it printed for `role` is no list".into())),
+    }
 }
