@@ -26,33 +26,33 @@ start_all()
 
 with subtest("without a server the agent waits, says so, and nothing has failed"):
     retry_with(token="K10" + "a" * 64 + "::server:nothing")
-    agent.wait_until_succeeds(f"{JOURNAL} | grep 'server is not ready'", timeout=60)
+    agent.wait_until_succeeds(f"{JOURNAL} | grep 'server is not ready'", timeout=240)
     t.assertEqual("activating", agent.get_unit_property("k3s-rs-bootstrap.service", "ActiveState"))
     t.assertIn("Joining https://", agent.get_unit_property("k3s-rs-bootstrap.service", "StatusText"))
-    agent.wait_for_unit("multi-user.target", timeout=30)
+    agent.wait_for_unit("multi-user.target", timeout=240)
 
 with subtest("the server comes up"):
     configure(server, {"write-kubeconfig-mode": "0644"})
     server.succeed("systemctl start k3s-rs-server.target", timeout=180)
-    server.wait_until_succeeds(f"{KUBECTL} get --raw /readyz", timeout=60)
+    server.wait_until_succeeds(f"{KUBECTL} get --raw /readyz", timeout=240)
 token = server.succeed("cat /var/lib/rancher/k3s/server/node-token").strip()
 t.assertRegex(token, r"^K10[0-9a-f]{64}::server:[0-9a-f]{32}$")
 
 with subtest("a wrong hash of the authority"):
-    agent.wait_until_succeeds(f"{JOURNAL} | grep 'token CA hash does not match the Cluster CA certificate hash: aaaa'", timeout=60)
+    agent.wait_until_succeeds(f"{JOURNAL} | grep 'token CA hash does not match the Cluster CA certificate hash: aaaa'", timeout=240)
 
 with subtest("a wrong password"):
     retry_with(token=token.rsplit(":", 1)[0] + ":wrong")
-    agent.wait_until_succeeds(f"{JOURNAL} | grep '/v1-k3s/config: 401 Unauthorized'", timeout=60)
+    agent.wait_until_succeeds(f"{JOURNAL} | grep '/v1-k3s/config: 401 Unauthorized'", timeout=240)
 
 with subtest("a name that is taken"):
     retry_with(token=token, **{"node-name": "server"})
-    agent.wait_until_succeeds(f"{JOURNAL} | grep 'Node password rejected, duplicate hostname'", timeout=60)
+    agent.wait_until_succeeds(f"{JOURNAL} | grep 'Node password rejected, duplicate hostname'", timeout=240)
 
 with subtest("the right token"):
     retry_with(token=token)
-    agent.wait_for_unit("k3s-rs-kubelet.service", timeout=120)
-    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent node/server --timeout=1s", timeout=120)
+    agent.wait_for_unit("k3s-rs-kubelet.service", timeout=240)
+    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent node/server --timeout=1s", timeout=240)
     secret = json.loads(server.succeed(f"{KUBECTL} -n kube-system get secret agent.node-password.k3s -o json"))
     t.assertTrue(secret["immutable"])
 
@@ -73,16 +73,16 @@ with subtest("what the supervisor says, and to whom"):
 
 with subtest("a restart without a server takes what the last join said"):
     server.succeed("systemctl stop k3s-rs-apiserver.socket k3s-rs-apiserver.service")
-    agent.succeed("systemctl restart k3s-rs-bootstrap.service", timeout=60)
-    agent.wait_for_unit("k3s-rs-kubelet.service", timeout=60)
-    server.succeed("systemctl start k3s-rs-apiserver.socket k3s-rs-apiserver.service", timeout=60)
-    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s", timeout=120)
+    agent.succeed("systemctl restart k3s-rs-bootstrap.service", timeout=240)
+    agent.wait_for_unit("k3s-rs-kubelet.service", timeout=240)
+    server.succeed("systemctl start k3s-rs-apiserver.socket k3s-rs-apiserver.service", timeout=240)
+    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s", timeout=240)
 
 with subtest("a deleted node may come back under another password"):
     agent.succeed("systemctl stop k3s-rs-agent.target k3s-rs-kubelet k3s-rs-bootstrap && rm -r /etc/rancher/node /var/lib/rancher/k3s/agent/*.crt")
     server.succeed(f"{KUBECTL} delete node agent && {KUBECTL} -n kube-system delete secret agent.node-password.k3s")
-    agent.succeed("systemctl start k3s-rs-agent.target", timeout=120)
-    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s", timeout=120)
+    agent.succeed("systemctl start k3s-rs-agent.target", timeout=240)
+    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s", timeout=240)
 
 with subtest("a token of its own, for a while"):
     made = server.succeed("k3s-rs token create --ttl 1h --description test").strip()
@@ -92,3 +92,18 @@ with subtest("a token of its own, for a while"):
     t.assertEqual("ok", server.succeed(f"{base}/v1-k3s/readyz -H 'Authorization: Bearer {secret}'"))
     server.succeed(f"k3s-rs token delete {secret}")
     t.assertEqual("401", server.succeed(f"{base}/v1-k3s/readyz -H 'Authorization: Bearer {secret}' -o /dev/null -w '%{{http_code}}'"))
+
+with subtest("the server's token exchanged, without a restart: the old one counts no more, who has joined stays"):
+    code = f"{base}/v1-k3s/readyz -o /dev/null -w '%{{http_code}}' -u"
+    status, text = server.execute("k3s-rs token rotate --token K10wrong --new-token s3cret", check_return=False)
+    t.assertEqual((1, True), (status, "not authorized" in text), text)
+    made = server.succeed("k3s-rs token rotate --new-token s3cret").strip()
+    t.assertEqual(token.rsplit(":", 1)[0] + ":s3cret", made)
+    t.assertEqual(made, server.succeed("cat /var/lib/rancher/k3s/server/node-token").strip())
+    server.wait_until_succeeds(f"test $({code} server:s3cret) = 200", timeout=240)
+    t.assertEqual("401", server.succeed(f"{code} node:{password}"))
+    server.succeed("systemctl start k3s-rs-renew.service", timeout=240)
+    t.assertEqual(made, server.succeed("cat /var/lib/rancher/k3s/server/node-token").strip())
+    server.succeed(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s")
+    retry_with(token=made)
+    agent.wait_for_unit("k3s-rs-kubelet.service", timeout=240)

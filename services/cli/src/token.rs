@@ -43,6 +43,17 @@ pub(crate) enum Token {
         #[arg(required = true)]
         tokens: Vec<String>,
     },
+    /// Exchanges the token servers and agents join this server by; those that have joined stay.
+    ///
+    /// Takes effect at once. Wherever config.yaml or K3S_TOKEN has the old token, it must be exchanged too.
+    Rotate {
+        /// The present token; without, being root on this server is enough.
+        #[arg(short, long)]
+        token: Option<String>,
+        /// The new one; a random one without.
+        #[arg(long)]
+        new_token: Option<String>,
+    },
     /// Prints a random token without making it known to the cluster.
     Generate,
     /// Lists tokens.
@@ -60,6 +71,11 @@ pub(crate) fn token(command: &Token) -> Result<ExitCode> {
         println!("{}", random()?);
         return Ok(ExitCode::SUCCESS);
     }
+    if let Token::Rotate { token, new_token } = command {
+        let places = bootstrap::Places::of_machine();
+        println!("{}", bootstrap::rotate_token(&places, token.as_deref(), new_token.as_deref())?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let text = runtime.block_on(async {
         let client = Client::from_kubeconfig(Path::new(ADMIN), "k3s-rs")
@@ -70,7 +86,7 @@ pub(crate) fn token(command: &Token) -> Result<ExitCode> {
             }
             Token::Delete { tokens } => delete(&client, tokens).await,
             Token::List { output } => list(&client, output).await,
-            Token::Generate => random(),
+            Token::Generate | Token::Rotate { .. } => unreachable!("answered above"),
         }
     })?;
     println!("{text}");

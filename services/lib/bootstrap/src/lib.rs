@@ -26,7 +26,7 @@ pub use files::FileError;
 pub use images::import_images;
 pub use join::{HttpError, JoinError};
 pub use places::Places;
-pub use server::tokens_of;
+pub use server::{RotateError, rotate_token, tokens_of};
 
 use std::path::PathBuf;
 

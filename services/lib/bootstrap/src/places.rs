@@ -23,6 +23,14 @@ impl Places {
         Self { data: config.data_dir.clone(), run: "/run/k3s-rs".into(), node: "/etc/rancher/node".into() }
     }
 
+    /// Of this machine as it was prepared last; the data folder is k3s's where that never was.
+    pub fn of_machine() -> Self {
+        let run = PathBuf::from("/run/k3s-rs");
+        // no link: not prepared since the last boot
+        let data = std::fs::read_link(run.join("data")).unwrap_or_else(|_| "/var/lib/rancher/k3s".into());
+        Self { data, run, node: "/etc/rancher/node".into() }
+    }
+
     /// Below `server/tls`.
     pub fn tls(&self, name: &str) -> PathBuf {
         self.data.join("server/tls").join(name)

@@ -7,7 +7,7 @@ mod listen;
 mod objects;
 mod settings;
 
-pub use accounts::tokens_of;
+pub use accounts::{RotateError, rotate_token, tokens_of};
 
 use std::net::IpAddr;
 
