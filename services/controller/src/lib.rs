@@ -73,6 +73,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
     signer::serve(&settings, &mut context).await?;
+    context.feed_watchdog_from_port(address);
     context.ready("Waiting for leadership");
     let mut lost = None;
     if settings.leader_elect {

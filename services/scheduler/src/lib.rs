@@ -51,6 +51,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         let (health, metrics) = (context.health.clone(), context.metrics.clone());
         tokio::spawn(daemon::serve_health(listener, None, health, metrics, context.shutdown.clone()));
     }
+    context.feed_watchdog_from_port(address);
     context.ready("Waiting for leadership");
     let host = daemon::host_name().context("asking for the host name")?;
     let identity = format!("{host}_{}", std::process::id());

@@ -124,6 +124,9 @@ pub async fn start(kubelet: Arc<Kubelet>, context: &mut daemon::Context) -> anyh
                 stop.clone(),
             ))));
         }
+        context.feed_watchdog_from_port(address);
+    } else {
+        context.feed_watchdog(|| async { Ok(()) }); // nothing to ask: that this loop runs
     }
     Ok(Servers { _tasks: tasks })
 }

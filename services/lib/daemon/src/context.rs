@@ -1,14 +1,20 @@
 //! What a daemon's own function is given.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use k3s_rs_systemd::{Notify, Sockets, watchdog_interval};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use crate::{About, Health, LogLevel, Metrics};
+use crate::{About, Health, LogLevel, Metrics, messages};
+
+/// How every answer of a health port begins.
+const HTTP: &[u8; 9] = b"HTTP/1.1 ";
 
 /// How a component is, as D-Bus and `k3s-rs status` show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +98,7 @@ impl Context {
             tracing::warn!(socket = name, "Handed a socket this daemon does not know");
         }
         Notify.ready(status);
-        tracing::info!(status, "Ready");
+        tracing::info!(message_id = messages::READY, status, "Ready");
         self.state.send_modify(|state| {
             *state = State {
                 ready: true,
@@ -112,6 +118,19 @@ impl Context {
         });
     }
 
+    /// Feeds the watchdog as long as this daemon's own health port answers, whatever it says: a request that goes through
+    /// the kernel, the listener and the loop everything else runs on. What it waits for (the API server) is no reason to
+    /// be ended.
+    pub fn feed_watchdog_from_port(&self, address: SocketAddr) {
+        self.feed_watchdog(move || async move {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+            let mut begin = [0; HTTP.len()];
+            stream.read_exact(&mut begin).await?;
+            if begin == *HTTP { Ok(()) } else { Err(format!("{address} speaks no HTTP").into()) }
+        });
+    }
+
     /// Feeds the watchdog from `probe`, a real round trip through what the daemon does: as long as it succeeds.
     /// Does nothing where the unit has no watchdog.
     pub fn feed_watchdog<F, Fut>(&self, probe: F)
@@ -125,8 +144,16 @@ impl Context {
             loop {
                 match tokio::time::timeout(limit, probe()).await {
                     Ok(Ok(())) => Notify.alive(),
-                    Ok(Err(error)) => tracing::error!(error = &*error as &dyn std::error::Error, "Unhealthy"),
-                    Err(_) => tracing::error!(seconds = limit.as_secs(), "Health round trip took too long"),
+                    Ok(Err(error)) => tracing::error!(
+                        message_id = messages::UNHEALTHY,
+                        error = &*error as &dyn std::error::Error,
+                        "Unhealthy"
+                    ),
+                    Err(_) => tracing::error!(
+                        message_id = messages::UNHEALTHY,
+                        seconds = limit.as_secs(),
+                        "Health round trip took too long"
+                    ),
                 }
                 tokio::time::sleep(limit).await;
             }

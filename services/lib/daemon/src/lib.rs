@@ -13,7 +13,9 @@ mod bus;
 mod context;
 mod health;
 mod host;
+mod journal;
 mod logging;
+mod messages;
 mod metrics;
 mod run;
 

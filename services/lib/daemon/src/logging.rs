@@ -10,6 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::About;
+use crate::journal::JournalLayer;
 
 /// systemd's names, most to least severe; those between are taken as the next more talkative we have.
 const NAMES: [(&str, LevelFilter); 8] = [
@@ -79,7 +80,7 @@ impl Filter<Registry> for LogLevel {
 
 /// Sets the process' logs up. The level comes from K3S_RS_LOG_LEVEL, or is `debug` when systemd asks
 /// (`RestartMode=debug`), or `info`.
-pub(crate) fn install(about: About) -> std::io::Result<LogLevel> {
+pub(crate) fn install(about: About) -> LogLevel {
     let level = LogLevel(Arc::new(AtomicU8::new(encode(LevelFilter::INFO))));
     let asked = std::env::var("K3S_RS_LOG_LEVEL").ok(); // unset or not text: the default
     match asked.as_deref() {
@@ -90,13 +91,11 @@ pub(crate) fn install(about: About) -> std::io::Result<LogLevel> {
         _ => {}
     }
     if k3s_rs_systemd::stderr_is_journal() {
-        let journal = tracing_journald::layer()?
-            .with_field_prefix(Some("K3S_RS".into()))
-            .with_syslog_identifier(format!("k3s-rs-{}", about.name));
+        let journal = JournalLayer::new(format!("k3s-rs-{}", about.name));
         tracing_subscriber::registry().with(journal.with_filter(level.clone())).init();
     } else {
         let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(level.clone());
         tracing_subscriber::registry().with(text).init();
     }
-    Ok(level)
+    level
 }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{self, Command};
-use crate::{Context, EXIT_CONFIG, bus, logging};
+use crate::{Context, EXIT_CONFIG, bus, logging, messages};
 
 /// Seconds running requests get to end after the stop signal, unless the daemon asks for another time.
 const DRAIN: u64 = 10;
@@ -72,10 +72,7 @@ where
     F: FnOnce(S, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let level = match logging::install(about) {
-        Ok(level) => level,
-        Err(error) => return complain(&format!("k3s-rs-{}: setting up logs: {error}", about.name), 70),
-    };
+    let level = logging::install(about);
     let sockets = match k3s_rs_systemd::Sockets::take() {
         Ok(sockets) => sockets,
         Err(error) => return complain(&format!("k3s-rs-{}: {error}", about.name), 71),
@@ -93,8 +90,11 @@ where
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // the journal's layer writes the outermost error only
-            tracing::error!(error = format!("{error:#}"), "Stopped by an error");
+            tracing::error!(
+                message_id = messages::STOPPED_BY_ERROR,
+                error = format!("{error:#}"),
+                "Stopped by an error"
+            );
             ExitCode::FAILURE
         }
     }
@@ -131,7 +131,7 @@ where
     match tokio::time::timeout(Duration::from_secs(seconds), body).await {
         Ok(ended) => ended,
         Err(_) => {
-            tracing::warn!(seconds, "Stopped before everything had ended");
+            tracing::warn!(message_id = messages::CUT_OFF, seconds, "Stopped before everything had ended");
             Ok(())
         }
     }

@@ -1,4 +1,4 @@
-//! Whether logs reach the journal.
+//! Logs to the journal.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -8,4 +8,13 @@ pub fn stderr_is_journal() -> bool {
     // a process without /proc or a closed stderr has no journal on it
     let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
     stream.to_string_lossy() == format!("{}:{}", stderr.dev(), stderr.ino())
+}
+
+/// Sends one entry; each field is `NAME=value`, a value may have several lines and any length.
+///
+/// # Errors
+/// A field has no name, or the socket of the journal takes nothing. Without a journal nothing is sent.
+pub fn send_to_journal(fields: &[String]) -> std::io::Result<()> {
+    let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    systemd::journal::send(&fields).map_err(Into::into)
 }

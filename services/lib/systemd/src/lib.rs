@@ -6,7 +6,7 @@ mod journal;
 mod notify;
 mod sockets;
 
-pub use journal::stderr_is_journal;
+pub use journal::{send_to_journal, stderr_is_journal};
 pub use notify::{Notify, watchdog_interval};
 pub use sockets::{Sockets, SocketsError};
 
