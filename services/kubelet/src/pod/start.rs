@@ -105,6 +105,8 @@ pub async fn start(
         target,
         users: ground.users.clone(),
         extra_groups: Vec::new(),
+        given: kubelet.devices.given(pod, c).await.map_err(|m| config_error(m, kubelet))?,
+        blocks: mounts::devices(&facts).map_err(|m| config_error(m, kubelet))?,
     };
     let config = container::config(parts);
     let id = create(kubelet, ground, &field, config.clone()).await?;

@@ -202,7 +202,7 @@ impl Worker {
         if !self.admitted {
             let kubelet = Arc::clone(&self.kubelet);
             if observed.sandboxes.is_empty() {
-                if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
+                if let Err(verdict) = take_in(&kubelet, &pod).await {
                     kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, verdict.cause());
                     self.verdict = Some(*verdict);
                     return Step::Again;
@@ -371,12 +371,8 @@ impl Worker {
             self.tell(&pod, &observed, true).await;
         }
         if !self.cleaned {
-            if let Err(error) = self.clean(&pod) {
-                tracing::warn!(
-                    pod = pod.full_name(),
-                    error = crate::chain(&error),
-                    "Cleaning up after a pod"
-                );
+            if let Err(error) = self.clean(&pod).await {
+                tracing::warn!(pod = pod.full_name(), error, "Cleaning up after a pod");
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -392,12 +388,14 @@ impl Worker {
     }
 
     /// Gives back what only a running pod needs.
-    fn clean(&mut self, pod: &Pod) -> std::io::Result<()> {
-        crate::volumes::remove(&self.kubelet, pod.uid())?;
+    async fn clean(&mut self, pod: &Pod) -> Result<(), String> {
+        crate::volumes::csi::tear_down(&self.kubelet, pod.uid()).await?;
+        crate::volumes::remove(&self.kubelet, pod.uid()).map_err(|e| crate::chain(&e))?;
         if !self.kubelet.cgroups.systemd {
-            self.kubelet.cgroups.remove_pod(pod)?;
+            self.kubelet.cgroups.remove_pod(pod).map_err(|e| crate::chain(&e))?;
         }
         self.kubelet.workers.release(pod.uid());
+        self.kubelet.devices.release(pod.uid());
         self.handle.set_ended();
         Ok(())
     }
@@ -443,6 +441,15 @@ impl Worker {
     async fn check_resize(&mut self, pod: &Arc<Pod>, observed: &Observed) {
         apply::resize(&self.kubelet, &mut self.memory, pod, observed).await;
     }
+}
+
+/// Takes a pod in and gives it its devices.
+async fn take_in(kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
+    kubelet.workers.admit(kubelet, pod)?;
+    kubelet.devices.allocate(pod).await.map_err(|error| {
+        let cause = format!("Allocate failed due to {error}, which is unexpected");
+        Box::new(Verdict::rejected("UnexpectedAdmissionError", cause))
+    })
 }
 
 /// A change of a pod's status on its way to the API server.
