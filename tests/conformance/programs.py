@@ -52,6 +52,8 @@ PROGRAMS = {
     "agnhost": Program("kubernetes", f"{K8S}/test/images/agnhost"),
     "nnp": Program("kubernetes", f"{K8S}/test/images/nonewprivs"),
     "sample-apiserver": Program("kubernetes", "k8s.io/sample-apiserver"),
+    "sample-device-plugin": Program("kubernetes", f"{K8S}/test/images/sample-device-plugin", optional=True),
+    "csi-mock": Program("kubernetes", "k3s-rs/tests/conformance/kubernetes/csi-mock", optional=True),
     "etcd": Program("etcd", f"{ETCD}/server/v3"),
     "etcdctl": Program("etcd", f"{ETCD}/etcdctl/v3"),
     "containerd": Program("containerd", f"{CONTAINERD}/containerd"),
@@ -86,8 +88,9 @@ def fingerprint(name: str) -> str:
     """Changes whenever what the program is built from changes."""
     program = PROGRAMS[name]
     digest = hashlib.sha256(f"{program} {linker_flags()}".encode())
-    for file in ("go.mod", "go.sum"):
-        digest.update((HERE / "programs" / program.module / file).read_bytes())
+    own = (HERE / "programs" / program.module / name).glob("*.go")  # what is ours and not a module's
+    for file in (*(HERE / "programs" / program.module / file for file in ("go.mod", "go.sum")), *sorted(own)):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
