@@ -76,3 +76,6 @@ with subtest("an ended pod's device is free"):
 with subtest("a plugin that goes leaves its devices unwell"):
     n1.succeed(f"systemctl stop {UNIT}")
     has("2", "0")
+    told = lambda: json.loads(kubectl("get", "pod", "third", "-o", "json"))["status"]["containerStatuses"][0]["allocatedResourcesStatus"]
+    unwell = [{"name": RESOURCE, "resources": [{"resourceID": first[0].rpartition("/")[2], "health": "Unhealthy"}]}]
+    wait_until("the pod tells so", lambda: told() == unwell, 30, lambda: str(told()))
