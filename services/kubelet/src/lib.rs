@@ -9,6 +9,7 @@ pub mod collect;
 pub mod devices;
 pub mod events;
 pub mod eviction;
+pub mod measure;
 pub mod node;
 pub mod plugins;
 pub mod pod;
@@ -89,6 +90,10 @@ pub struct Kubelet {
     pub eviction: eviction::Eviction,
     /// Since when images are not used.
     pub image_ages: collect::images::Ages,
+    /// How long things take.
+    pub measures: measure::Measures,
+    /// Where claims' volumes are, by the pod's uid and the volume's name.
+    pub claims: volumes::Claims,
     /// Devices of plugins.
     pub devices: devices::Devices,
     /// Drivers of volumes.
@@ -150,6 +155,8 @@ impl Kubelet {
             stats: stats::Stats::default(),
             eviction: eviction::Eviction::default(),
             image_ages: collect::images::Ages::default(),
+            measures: measure::Measures::default(),
+            claims: volumes::Claims::default(),
             devices: devices::Devices::new(settings.root_dir.join("device-plugins")),
             drivers: volumes::csi::Drivers::new(&settings.root_dir),
             shutdown: shutdown::Shutdown::default(),

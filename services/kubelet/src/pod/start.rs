@@ -83,6 +83,8 @@ pub async fn start(
         users: ground.users.as_ref(),
     };
     let mounts = mounts::mounts(&facts).map_err(|m| config_error(m, kubelet))?;
+    let blocks = mounts::devices(&facts).map_err(|m| config_error(m, kubelet))?;
+    let given = kubelet.devices.given(pod, c).await.map_err(|m| config_error(m, kubelet))?;
     if let Err(e) = std::fs::create_dir_all(std::path::Path::new(&ground.config.log_directory).join(&c.name))
     {
         return Err(config_error(
@@ -105,8 +107,8 @@ pub async fn start(
         target,
         users: ground.users.clone(),
         extra_groups: Vec::new(),
-        given: kubelet.devices.given(pod, c).await.map_err(|m| config_error(m, kubelet))?,
-        blocks: mounts::devices(&facts).map_err(|m| config_error(m, kubelet))?,
+        given,
+        blocks,
     };
     let config = container::config(parts);
     let id = create(kubelet, ground, &field, config.clone()).await?;

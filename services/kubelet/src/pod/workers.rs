@@ -171,6 +171,18 @@ impl Workers {
     }
 }
 
+/// Takes a pod in and gives it its devices.
+///
+/// # Errors
+/// Why it cannot be.
+pub async fn take_in(kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
+    kubelet.workers.admit(kubelet, pod)?;
+    kubelet.devices.allocate(pod).await.map_err(|error| {
+        let cause = format!("Allocate failed due to {error}, which is unexpected");
+        Box::new(Verdict::rejected("UnexpectedAdmissionError", cause))
+    })
+}
+
 /// A pod is wanted like this: tells its worker, or starts one.
 pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
     if pod.is_mirror() {

@@ -9,18 +9,22 @@ use super::{Place, csi, directories};
 use crate::Kubelet;
 use crate::pod::facts::PodFacts;
 
-/// The place of the volume a claim is bound to.
+/// The place of the volume a claim is bound to; names are the pod's volume's and the claim's.
 pub(super) async fn place(
     kubelet: &Kubelet,
     pod: &Pod,
-    claim: &str,
+    (volume, claim): (&str, &str),
     read_only: bool,
 ) -> Result<Place, String> {
     let claimed = claimed(kubelet, pod, claim, read_only).await?;
     let name = claimed.volume.metadata.name.clone().unwrap_or_default();
     let spec = claimed.volume.spec.clone().unwrap_or_default();
     if spec.csi.is_some() {
-        return csi::persistent(kubelet, pod, &claimed).await;
+        let place = csi::persistent(kubelet, pod, &claimed).await?;
+        if let Place::Path(path) = &place {
+            kubelet.claims.note(pod, volume, path);
+        }
+        return Ok(place);
     }
     let block = spec.volume_mode.as_deref() == Some("Block");
     let path = if let Some(source) = &spec.host_path {
@@ -33,6 +37,9 @@ pub(super) async fn place(
         }
         if let (Some(group), true) = (super::fs_group(pod), path.is_dir()) {
             directories::share(&path, group).map_err(|e| e.to_string())?;
+        }
+        if !block {
+            kubelet.claims.note(pod, volume, &path);
         }
         path
     } else {

@@ -35,6 +35,27 @@ pub enum Place {
     Device(PathBuf, bool),
 }
 
+/// Where claims' volumes with a file system of their own are, for statistics.
+#[derive(Debug, Default)]
+pub struct Claims(std::sync::Mutex<HashMap<(String, String), PathBuf>>);
+
+impl Claims {
+    fn note(&self, pod: &Pod, volume: &str, path: &std::path::Path) {
+        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.insert((pod.uid().to_owned(), volume.to_owned()), path.to_owned());
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(u, _), _| u != uid);
+    }
+
+    /// One of them.
+    pub fn path(&self, pod: &Pod, volume: &str) -> Option<PathBuf> {
+        let all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.get(&(pod.uid().to_owned(), volume.to_owned())).cloned()
+    }
+}
+
 /// A pod's volumes by name.
 pub type Places = HashMap<String, Place>;
 
@@ -152,7 +173,9 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
     let claim = claim.map(|c| c.claim_name.clone());
     let generic = volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name(), volume.name));
     if let Some(claim) = claim.or(generic) {
-        return claims::place(kubelet, pod, &claim, read_only).await.map_err(|m| set_up(volume, m));
+        return claims::place(kubelet, pod, (&volume.name, &claim), read_only)
+            .await
+            .map_err(|m| set_up(volume, m));
     }
     written(kubelet, pod, volume, materials).await
 }
@@ -211,6 +234,7 @@ fn nested(at: &std::path::Path, pod: &Pod, volume: &Volume) -> std::io::Result<(
 /// # Errors
 /// Something cannot be unmounted or removed.
 pub fn remove(kubelet: &Kubelet, uid: &str) -> std::io::Result<()> {
+    kubelet.claims.forget(uid);
     let dir = kubelet.settings.pod_dir(uid);
     if !dir.exists() {
         return Ok(());

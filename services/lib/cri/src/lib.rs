@@ -14,5 +14,5 @@ mod serve;
 pub mod v1;
 
 pub use grpc::{Code, Connection, Error, Stream};
-pub use runtime::{Count, Runtime};
+pub use runtime::{BOUNDS, Count, Runtime};
 pub use serve::{Answer, Refusal, answer, serve};
