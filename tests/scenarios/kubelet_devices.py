@@ -42,7 +42,7 @@ def refused(name):
 with subtest("its devices are told"):
     kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=60s")
     programs.ensure([UNIT])
-    n1.succeed(f"systemd-run --unit={UNIT} /opt/upstream/bin/{UNIT}")
+    n1.succeed(f"systemd-run --unit={UNIT} -E PLUGIN_SOCK_DIR=/var/lib/kubelet/plugins_registry /opt/upstream/bin/{UNIT}")
     has("2", "2")
 
 with subtest("a container gets one"):

@@ -21,6 +21,10 @@ const SOCKET: &str = "kubelet.sock";
 pub async fn run(kubelet: Arc<Kubelet>) {
     let root = kubelet.settings.root_dir.clone();
     let registration = listen(&kubelet.devices.folder, true);
+    // plugins that know of the other folder look for this and register there
+    if let Err(error) = std::fs::write(kubelet.devices.folder.join("DEPRECATION"), b"") {
+        tracing::warn!(error = crate::chain(&error), "Telling plugins of their folder");
+    }
     let monitors = listen(&root.join("pod-resources"), false);
     let plugins = Arc::clone(&kubelet);
     tokio::join!(

@@ -3,6 +3,7 @@
 //! The client speaks gRPC itself, over one HTTP/2 connection on a unix socket: a length-prefixed message each way and
 //! a status in the trailers is all CRI needs of it. The messages come from `generator/`, never from a build script.
 
+mod authority;
 mod gate;
 mod grpc;
 pub mod plugin;

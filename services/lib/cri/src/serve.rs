@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message;
 use tokio::net::UnixListener;
 
+use crate::authority::Mended;
 use crate::grpc::{Code, unframe};
 
 /// Questions longer than this are not read.
@@ -72,7 +73,7 @@ where
         connections.spawn(async move {
             let serving = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
+                .serve_connection(TokioIo::new(Mended::new(stream)), service);
             if let Err(error) = serving.await {
                 tracing::debug!(error = &error as &dyn std::error::Error, "Connection of a plugin ended");
             }
