@@ -7,6 +7,7 @@ Each folder under programs/ is a Go module that only names packages (tools.go) a
 A program is built again only when its module's files changed.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -51,6 +52,8 @@ PROGRAMS = {
     "agnhost": Program("kubernetes", f"{K8S}/test/images/agnhost"),
     "nnp": Program("kubernetes", f"{K8S}/test/images/nonewprivs"),
     "sample-apiserver": Program("kubernetes", "k8s.io/sample-apiserver"),
+    "sample-device-plugin": Program("kubernetes", f"{K8S}/test/images/sample-device-plugin", optional=True),
+    "csi-mock": Program("kubernetes", "k3s-rs/tests/conformance/kubernetes/csi-mock", optional=True),
     "etcd": Program("etcd", f"{ETCD}/server/v3"),
     "etcdctl": Program("etcd", f"{ETCD}/etcdctl/v3"),
     "containerd": Program("containerd", f"{CONTAINERD}/containerd"),
@@ -85,8 +88,9 @@ def fingerprint(name: str) -> str:
     """Changes whenever what the program is built from changes."""
     program = PROGRAMS[name]
     digest = hashlib.sha256(f"{program} {linker_flags()}".encode())
-    for file in ("go.mod", "go.sum"):
-        digest.update((HERE / "programs" / program.module / file).read_bytes())
+    own = (HERE / "programs" / program.module / name).glob("*.go")  # what is ours and not a module's
+    for file in (*(HERE / "programs" / program.module / file for file in ("go.mod", "go.sum")), *sorted(own)):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -128,7 +132,8 @@ def link_plugins() -> None:
     for name in PROGRAMS:
         link = folder / name.removeprefix("cni-")
         if name.startswith("cni-") and not link.is_symlink():
-            link.symlink_to(Path("../bin") / name)
+            with contextlib.suppress(FileExistsError):  # another run was faster
+                link.symlink_to(Path("../bin") / name)
 
 
 def kubernetes_source() -> Path:
@@ -143,14 +148,15 @@ def ensure(names: list[str] | None = None) -> Path:
         raise Failure("Go is needed to build upstream's programs and is not on PATH")
     paths.programs().mkdir(parents=True, exist_ok=True)
     wanted = names or [name for name, program in PROGRAMS.items() if not program.optional]
-    with paths.locked("programs"):
-        missing = [name for name in wanted if name not in OWN and not is_built(name)]
-        for number, name in enumerate(missing, 1):
-            print(f"building {name} ({number} of {len(missing)})", file=sys.stderr, flush=True)
-            build(name)
-        for name in OWN:
-            build_own(name)
-        link_plugins()
+    for name in [name for name in wanted if name in PROGRAMS and not is_built(name)]:
+        # who needs only what is there never waits for another's build
+        with paths.locked("programs"):
+            if not is_built(name):
+                print(f"building {name}", file=sys.stderr, flush=True)
+                build(name)
+    for name in OWN:
+        build_own(name)
+    link_plugins()
     return paths.programs()
 
 
