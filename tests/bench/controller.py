@@ -49,7 +49,7 @@ def rollout(cluster: Plane, process: Process, name: str) -> dict[str, float]:
 def settle(process: Process) -> None:
     """Waits until a process uses next to no processor time."""
     last, calm = usage(process.pid).cpu_seconds, 0
-    while calm < 6:
+    while calm < 12:  # on a busy machine a first list may take seconds
         time.sleep(0.5)
         now = usage(process.pid).cpu_seconds
         calm = calm + 1 if now - last < 0.05 and now > 0 else 0
