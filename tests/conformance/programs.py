@@ -113,16 +113,26 @@ def build(name: str) -> None:
     (out / f".{name}.stamp").write_text(fingerprint(name))
 
 
+def own_version(name: str) -> str:
+    """Changes with the source of a program of our own."""
+    return hashlib.sha256((HERE / "programs" / f"{name}.c").read_bytes()).hexdigest()
+
+
+def is_own_built(name: str) -> bool:
+    """Whether the cache holds this very version of a program of our own."""
+    stamp = paths.programs() / f".{name}.stamp"
+    return stamp.exists() and stamp.read_text() == own_version(name) and (paths.programs() / name).exists()
+
+
 def build_own(name: str) -> None:
     """A small static program of our own."""
     source, target = HERE / "programs" / f"{name}.c", paths.programs() / name
-    stamp, version = paths.programs() / f".{name}.stamp", hashlib.sha256(source.read_bytes()).hexdigest()
-    if target.exists() and stamp.exists() and stamp.read_text() == version:
+    if is_own_built(name):
         return
     partial = target.with_name(f".{name}.partial.{os.getpid()}")
     run(["gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", str(partial), str(source)])
     partial.rename(target)
-    stamp.write_text(version)
+    (paths.programs() / f".{name}.stamp").write_text(own_version(name))
 
 
 def link_plugins() -> None:
