@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,6 +38,7 @@ class Program:
     package: str
     test: bool = False
     optional: bool = False
+    version: str = field(default=KUBERNETES_VERSION, repr=False)
 
 
 PROGRAMS = {
@@ -66,6 +67,10 @@ PROGRAMS = {
     "cni-portmap": Program("cni", f"{CNI}/meta/portmap"),
     "cni-bandwidth": Program("cni", f"{CNI}/meta/bandwidth"),
     "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", optional=True),
+    "helm4": Program("helm4", "helm.sh/helm/v4/cmd/helm", optional=True),
+    "kubectl-1.35": Program("kubectl-1.35", ".", optional=True, version="1.35.10"),
+    "kubectl-1.34": Program("kubectl-1.34", ".", optional=True, version="1.34.13"),
+    "client-go": Program("../../programs/client-go", ".", optional=True),
     "kine": Program("kine", "github.com/k3s-io/kine", optional=True),
     "metrics-server": Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", optional=True),
 }
@@ -75,10 +80,10 @@ PROGRAMS = {
 OWN = ("pause", "busybox-sh")
 
 
-def linker_flags() -> str:
+def linker_flags(version: str = KUBERNETES_VERSION) -> str:
     """What upstream's own build stamps into its programs: the version they answer with."""
-    major, minor, _ = KUBERNETES_VERSION.split(".")
-    facts = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    major, minor, _ = version.split(".")
+    facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     stamps = [f"-X {package}.{name}={value}" for package in packages for name, value in facts.items()]
     return " ".join(["-s", "-w", *stamps])
@@ -87,9 +92,11 @@ def linker_flags() -> str:
 def fingerprint(name: str) -> str:
     """Changes whenever what the program is built from changes."""
     program = PROGRAMS[name]
-    digest = hashlib.sha256(f"{program} {linker_flags()}".encode())
-    own = (HERE / "programs" / program.module / name).glob("*.go")  # what is ours and not a module's
-    for file in (*(HERE / "programs" / program.module / file for file in ("go.mod", "go.sum")), *sorted(own)):
+    digest = hashlib.sha256(f"{program} {linker_flags(program.version)}".encode())
+    module = HERE / "programs" / program.module
+    # what is ours and not a module's: beside the go.mod, or a folder of the program's name
+    own = [file for file in sorted([*module.glob("*.go"), *(module / name).glob("*.go")]) if file.name != "tools.go"]
+    for file in (module / "go.mod", module / "go.sum", *own):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -107,22 +114,32 @@ def build(name: str) -> None:
     verb = ["test", "-c"] if program.test else ["build"]
     partial = out / f".{name}.partial.{os.getpid()}"
     command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS", "2"), "-mod=readonly"]
-    command += ["-ldflags", linker_flags(), "-o", str(partial), program.package]
+    command += ["-ldflags", linker_flags(program.version), "-o", str(partial), program.package]
     run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "0"})
     partial.rename(out / name)
     (out / f".{name}.stamp").write_text(fingerprint(name))
 
 
+def own_version(name: str) -> str:
+    """Changes with the source of a program of our own."""
+    return hashlib.sha256((HERE / "programs" / f"{name}.c").read_bytes()).hexdigest()
+
+
+def is_own_built(name: str) -> bool:
+    """Whether the cache holds this very version of a program of our own."""
+    stamp = paths.programs() / f".{name}.stamp"
+    return stamp.exists() and stamp.read_text() == own_version(name) and (paths.programs() / name).exists()
+
+
 def build_own(name: str) -> None:
     """A small static program of our own."""
     source, target = HERE / "programs" / f"{name}.c", paths.programs() / name
-    stamp, version = paths.programs() / f".{name}.stamp", hashlib.sha256(source.read_bytes()).hexdigest()
-    if target.exists() and stamp.exists() and stamp.read_text() == version:
+    if is_own_built(name):
         return
     partial = target.with_name(f".{name}.partial.{os.getpid()}")
     run(["gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", str(partial), str(source)])
     partial.rename(target)
-    stamp.write_text(version)
+    (paths.programs() / f".{name}.stamp").write_text(own_version(name))
 
 
 def link_plugins() -> None:
