@@ -29,7 +29,6 @@ PAUSE = REGISTRY + "pause:3.10.2"
 COREDNS = REGISTRY + "coredns/coredns:v1.14.3"
 IN_IMAGES = ("agnhost", "coredns", "etcd", "nnp", "sample-apiserver")
 KEPT_SECONDS = 3 * 24 * 3600
-HOST_BUSYBOX = Path("/bin/busybox")
 HOST_BASH = Path("/bin/bash-static")
 
 
@@ -67,10 +66,11 @@ def busybox(layer: Layer) -> None:
     for name in "bin etc root home var usr usr/bin lib lib64 dev proc sys".split():
         layer.folder(name)
     layer.folder("tmp", 0o1777)
-    layer.file("bin/busybox", HOST_BUSYBOX)
+    box = trees.busybox() / "usr/bin/busybox"
+    layer.file("bin/busybox", box)
     layer.file("bin/bash", HOST_BASH)
     layer.file("bin/sh", paths.programs() / "busybox-sh")
-    applets = subprocess.run([HOST_BUSYBOX, "--list"], capture_output=True, check=True, text=True).stdout.split()
+    applets = subprocess.run([box, "--list"], capture_output=True, check=True, text=True).stdout.split()
     for applet in sorted(set(applets) - {"busybox", "sh"}):
         layer.hardlink(f"bin/{applet}", "bin/busybox")
     layer.entry("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n")
@@ -138,7 +138,7 @@ def fingerprint() -> str:
     digest = hashlib.sha256()
     for file in (HERE / "images.py", HERE / "oci.py", *(HERE / "programs" / f"{name}.c" for name in programs.OWN)):
         digest.update(file.read_bytes())
-    digest.update(trees.image_base().name.encode())
+    digest.update(f"{trees.image_base().name} {trees.busybox().name}".encode())
     digest.update(json.dumps([programs.fingerprint(name) for name in IN_IMAGES]).encode())
     return digest.hexdigest()[:16]
 
@@ -156,9 +156,8 @@ KINDS = {"conformance": build_conformance, "basic": build_basic}
 def ensure(kind: str = "conformance") -> Path:
     """The archive of a set of images, made if it is not there."""
     programs.ensure()
-    for file, package in ((HOST_BUSYBOX, "busybox-static"), (HOST_BASH, "bash-static")):
-        if not file.exists():
-            raise Failure(f"{file} is missing (Debian package {package})")
+    if not HOST_BASH.exists():
+        raise Failure(f"{HOST_BASH} is missing (Debian package bash-static)")
     target = paths.images() / f"{kind}-{fingerprint()}.tar"
     paths.images().mkdir(parents=True, exist_ok=True)
     with paths.locked("images"):

@@ -18,7 +18,6 @@ PACKAGES = {
     "iproute2": "ip",
     "nftables": "nft",
     "openssl": "openssl",
-    "busybox-static": "/bin/busybox",
     "bash-static": "/bin/bash-static",
     "e2fsprogs": "mkfs.ext4",
     "qemu-system-x86": "qemu-system-x86_64",

@@ -8,6 +8,9 @@ import select
 import sys
 
 from . import state
+from .shell import Failure
+
+ATTEMPTS = 5
 
 
 def main(name: str, owner: int) -> None:
@@ -18,8 +21,13 @@ def main(name: str, owner: int) -> None:
         pass
     else:
         select.select([descriptor], [], [])
-    if state.load(name) and state.is_leftover(name):
-        state.remove(name)
+    for _ in range(ATTEMPTS):
+        if not state.folder(name).exists() or not state.is_leftover(name):
+            return
+        try:
+            state.remove(name)
+        except Failure as failure:  # a busy host: each attempt waits for minutes
+            print(failure, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

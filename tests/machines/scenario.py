@@ -31,6 +31,7 @@ from .shell import Failure
 FOLDER = paths.HERE.parent / "scenarios"
 OURS = "all=ours,scheduler=upstream"
 RUNNING = "K3S_RS_CLUSTER"
+INSTALLED = ("/usr/bin/kubectl", product.KUBECONFIG)
 IN_MACHINE = ("/opt/upstream/bin/kubectl", "/cluster/pki/admin.conf")
 
 
@@ -84,7 +85,7 @@ def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     """Makes the machines, plays, removes them, whatever happens."""
     if "cluster" in scenario.needs and os.environ.get(RUNNING):
         cluster = Cluster(os.environ[RUNNING])
-        provide_kubectl(cluster, *IN_MACHINE)
+        provide_kubectl(cluster, *(INSTALLED if cluster.state["layers"] else IN_MACHINE))
         play(scenario, cluster, dict(zip(scenario.machines, cluster.machines.values(), strict=True)))
         return
     installed = bool(root) and bool({"installation", "cluster"} & set(scenario.needs))
@@ -133,7 +134,7 @@ def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Mac
         return {node.name: QemuMachine(node.name, cluster.folder / node.name, *rest) for node, *rest in at}
     if installed and "cluster" in scenario.needs:
         product.up(cluster, archive("basic"), lambda _: None)
-        provide_kubectl(cluster, "/usr/bin/kubectl", product.KUBECONFIG)
+        provide_kubectl(cluster, *INSTALLED)
         return dict(cluster.machines)
     if scenario.parts:
         cluster.up(archive("conformance"), "dns" if "cluster" in scenario.needs else "nodes")

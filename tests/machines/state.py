@@ -64,6 +64,8 @@ def myself() -> dict[str, int]:
 
 def reserve(name: str, **facts: Any) -> dict[str, Any]:
     """Takes the name and the lowest free number for this process."""
+    if folder(name).exists() and not load(name):
+        remove(name)  # another process is about to finish that
     with paths.locked("clusters"):
         if load(name):
             raise Failure(f"cluster {name} is up already (`cluster down {name}` ends it)")
@@ -100,7 +102,15 @@ def sweep() -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Removes all of a cluster: processes, groups, namespaces, files; by names, so it needs no state file."""
+    """Removes all of a cluster: processes, groups, namespaces, files; by names, so it needs no state file.
+
+    One process at a time does it: janitor, `cluster down` and the sweep of another run may all want to.
+    """
+    with paths.locked(f"remove-{name}"):
+        _remove(name)
+
+
+def _remove(name: str) -> None:
     mark = prefix(name)
     cgroups.kill(mark)
     network.kill(mark)
@@ -111,9 +121,13 @@ def remove(name: str) -> None:
 
     wait_until(f"removal of the groups of cluster {name}", gone, 60, lambda: f"still running: {sorted(cgroups.processes(mark))}")
     wait_until(f"removal of the namespaces of cluster {name}", lambda: network.remove(mark), 30)
-    shutil.rmtree(folder(name), ignore_errors=True)
-    if folder(name).exists():
-        shutil.rmtree(folder(name))
+
+    def removed() -> bool:
+        # what a dying process still writes makes a folder not empty once more
+        shutil.rmtree(folder(name), ignore_errors=True)
+        return not folder(name).exists()
+
+    wait_until(f"removal of the files of cluster {name}", removed, 60, lambda: f"left: {sorted(folder(name).rglob('*'))[:20]}")
 
 
 def remains(name: str) -> dict[str, list[str]]:

@@ -1,6 +1,5 @@
 """Nothing of a cluster is left on the host, however its run ends: python3 -m unittest machines.test_leavings (in tests/, as root)."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from . import paths, state
 from .shell import run, wait_until
 
+LONG = 300  # the host may be busy
 CLUSTER = str(paths.HERE / "cluster")
 DRIVER = """
 import sys
@@ -36,19 +36,23 @@ def drive(name: str, command: str) -> subprocess.Popen:
     return process
 
 
+def janitors(name: str) -> list[int]:
+    """The processes that would clean up after the cluster's owner."""
+    return [int(pid) for pid in run(["pgrep", "-f", f"machines.janitor {name} "], check=False).split()]
+
+
 class Leavings(unittest.TestCase):
     """Each test ends a run in another way."""
 
     def assert_nothing_left(self, name: str) -> None:
-        """No process, group, namespace, mount or file of the cluster."""
-        with contextlib.suppress(Exception):
-            wait_until("end of the cluster", lambda: not any(state.remains(name).values()), 20)
+        """No process, group, namespace, mount or file of the cluster, once whoever may clean up has ended."""
+        wait_until(f"end of the janitor of {name}", lambda: not janitors(name), LONG)
         self.assertEqual({}, {kind: found for kind, found in state.remains(name).items() if found})
 
     def test_failing_check(self) -> None:
         """A failed check ends the run and the machines."""
         process = drive("leavea", "true")
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=LONG)
         self.assertIn(b"`false` ended with 1", errors)
         self.assert_nothing_left("leavea")
 
@@ -57,18 +61,18 @@ class Leavings(unittest.TestCase):
         process = drive("leaveb", "sleep 1000")
         self.assertTrue(state.remains("leaveb")["processes"])
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=LONG)
         self.assert_nothing_left("leaveb")
 
     def test_driver_and_janitor_killed(self) -> None:
         """Nobody is left to clean up: the next command does it."""
         process = drive("leavec", "sleep 1000")
-        janitors = run(["pgrep", "-f", "machines.janitor leavec "], check=False).split()
-        self.assertTrue(janitors)
-        for pid in janitors:
-            os.kill(int(pid), signal.SIGKILL)
+        found = janitors("leavec")
+        self.assertTrue(found)
+        for pid in found:
+            os.kill(pid, signal.SIGKILL)
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=LONG)
         self.assertTrue(state.remains("leavec")["processes"])
         run([CLUSTER, "clean"])
         self.assert_nothing_left("leavec")
@@ -81,7 +85,7 @@ class Leavings(unittest.TestCase):
         nspawn = (state.folder("leaved") / "n1/pid").read_text().split()[0]
         first = Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split()[0]
         os.kill(int(first), signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=LONG)
         self.assertNotEqual(0, process.returncode)
         self.assert_nothing_left("leaved")
 

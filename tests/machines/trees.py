@@ -14,6 +14,9 @@ NODE_PACKAGES = """systemd systemd-sysv dbus polkitd iproute2 procps iptables nf
 
 IMAGE_PACKAGES = "bash curl bind9-dnsutils netcat-openbsd iproute2 iperf nginx-light ca-certificates procps".split()
 
+# Not the host's: Debian 12's wget ends with a segmentation fault when it is given a timeout.
+BUSYBOX_PACKAGES = ["busybox-static"]
+
 KERNEL_PACKAGES = ["linux-image-cloud-amd64"]
 
 NO_DOCUMENTS = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale", "info")]
@@ -27,6 +30,11 @@ def node() -> Path:
 def image_base() -> Path:
     """The tree under most test images."""
     return _tree("image", IMAGE_PACKAGES)
+
+
+def busybox() -> Path:
+    """A static busybox of the same suite."""
+    return _tree("busybox", BUSYBOX_PACKAGES, "extract")
 
 
 def kernel() -> Path:

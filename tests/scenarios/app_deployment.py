@@ -51,7 +51,7 @@ spec:
 """
 
 
-def kubectl(command, timeout=120):
+def kubectl(command, timeout=300):
     return server.succeed(f"kubectl {command}", timeout=timeout)
 
 
@@ -64,13 +64,13 @@ def revision():
 
 
 server.write_file("/root/app.yaml", APP)
-server.wait_until_succeeds("kubectl get serviceaccount default", timeout=60)
+server.wait_until_succeeds("kubectl get serviceaccount default", timeout=240)
 server.succeed("kubectl delete -f /root/app.yaml --ignore-not-found")
 
 with subtest("a deployment with everything rolls out"):
     out = kubectl("apply -f /root/app.yaml")
     t.assertEqual(["configmap/page created", "secret/key created", "deployment.apps/web created", "service/web created"], out.splitlines())
-    out = kubectl("rollout status deployment/web --timeout=90s")
+    out = kubectl("rollout status deployment/web --timeout=240s")
     t.assertIn('deployment "web" successfully rolled out', out)
     pods = get("pods -l app=web")["items"]
     t.assertEqual(3, len(pods))
@@ -88,7 +88,7 @@ with subtest("what was mounted and set is there"):
 with subtest("the Service answers with it"):
     address = get("service web")["spec"]["clusterIP"]
     for machine in machines:
-        machine.wait_until_succeeds(f"curl -sf --max-time 5 http://{address}/ | grep -x 'version one'", timeout=30)
+        machine.wait_until_succeeds(f"curl -sf --max-time 5 http://{address}/ | grep -x 'version one'", timeout=240)
 
 with subtest("applied twice: unchanged; nothing to see in diff"):
     out = kubectl("apply -f /root/app.yaml")
@@ -119,46 +119,46 @@ with subtest("server-side apply: a first time, a second time, a conflict, by for
 
 with subtest("scale up and down"):
     t.assertEqual("deployment.apps/web scaled\n", kubectl("scale deployment/web --replicas=5"))
-    kubectl("wait deployment/web --for=jsonpath={.status.readyReplicas}=5 --timeout=60s")
+    kubectl("wait deployment/web --for=jsonpath={.status.readyReplicas}=5 --timeout=240s")
     kubectl("scale deployment/web --replicas=2")
-    server.wait_until_succeeds("test $(kubectl get pods -l app=web --no-headers | wc -l) = 2", timeout=60)
+    server.wait_until_succeeds("test $(kubectl get pods -l app=web --no-headers | wc -l) = 2", timeout=240)
 
 with subtest("a new version, its history, and back"):
     kubectl("annotate deployment/web kubernetes.io/change-cause='first version'")
     kubectl("set env deployment/web VERSION=2")
     kubectl("annotate --overwrite deployment/web kubernetes.io/change-cause='second version'")
-    kubectl("rollout status deployment/web --timeout=60s")
+    kubectl("rollout status deployment/web --timeout=240s")
     t.assertEqual("2", revision())
     history = kubectl("rollout history deployment/web")
     t.assertRegex(history, r"1 +first version\n2 +second version")
     t.assertIn("VERSION:\t2", kubectl("rollout history deployment/web --revision=2"))
     t.assertIn("deployment.apps/web rolled back\n", kubectl("rollout undo deployment/web"))
-    kubectl("rollout status deployment/web --timeout=60s")
+    kubectl("rollout status deployment/web --timeout=240s")
     t.assertEqual("3", revision())
     t.assertNotIn("VERSION", json.dumps(get("deployment web")["spec"]))
 
 with subtest("a broken version waits, and is undone"):
     kubectl("set image deployment/web httpd=busybox:no-such-tag")
-    server.wait_until_succeeds("kubectl get pods -l app=web --no-headers | grep -E 'ErrImagePull|ImagePullBackOff'", timeout=60)
+    server.wait_until_succeeds("kubectl get pods -l app=web --no-headers | grep -E 'ErrImagePull|ImagePullBackOff'", timeout=240)
     t.assertEqual(2, get("deployment web")["status"]["availableReplicas"])
     text = server.fail("kubectl rollout status deployment/web --timeout=2s")
     t.assertIn("timed out waiting for the condition", text)
     kubectl("rollout undo deployment/web")
-    kubectl("rollout status deployment/web --timeout=60s")
+    kubectl("rollout status deployment/web --timeout=240s")
 
 with subtest("paused, resumed, restarted"):
     kubectl("rollout pause deployment/web")
     kubectl("set env deployment/web PAUSED=1")
     t.assertEqual("5", revision())
     kubectl("rollout resume deployment/web")
-    kubectl("rollout status deployment/web --timeout=60s")
+    kubectl("rollout status deployment/web --timeout=240s")
     t.assertEqual("6", revision())
     t.assertEqual("deployment.apps/web restarted\n", kubectl("rollout restart deployment/web"))
-    kubectl("rollout status deployment/web --timeout=60s")
+    kubectl("rollout status deployment/web --timeout=240s")
 
 with subtest("a changed ConfigMap reaches the mounted files"):
     kubectl("""patch configmap page -p '{"data":{"index.html":"version two\\n"}}'""")
-    server.wait_until_succeeds(f"curl -sf --max-time 5 http://{address}/ | grep -x 'version two'", timeout=120)
+    server.wait_until_succeeds(f"curl -sf --max-time 5 http://{address}/ | grep -x 'version two'", timeout=240)
 
 with subtest("an autoscaler's scale subresource, patches of three kinds, label and annotate"):
     kubectl("""patch deployment web --subresource=scale --type=merge -p '{"spec":{"replicas":1}}'""")
@@ -168,6 +168,6 @@ with subtest("an autoscaler's scale subresource, patches of three kinds, label a
     t.assertEqual({"app": "web", "tier": "front", "team": "one"}, labels)
 
 with subtest("delete what was applied"):
-    out = kubectl("delete -f /root/app.yaml --timeout=60s")
+    out = kubectl("delete -f /root/app.yaml --timeout=240s")
     t.assertIn('deployment.apps "web" deleted', out)
-    server.wait_until_succeeds("test -z \"$(kubectl get pods,rs,endpointslices -l app=web -o name; kubectl get endpointslices -l kubernetes.io/service-name=web -o name)\"", timeout=60)
+    server.wait_until_succeeds("test -z \"$(kubectl get pods,rs,endpointslices -l app=web -o name; kubectl get endpointslices -l kubernetes.io/service-name=web -o name)\"", timeout=240)

@@ -27,24 +27,25 @@ spec:
 """
 
 
-def kubectl(command, timeout=120):
+def kubectl(command, timeout=300):
     return server.succeed(f"kubectl {command}", timeout=timeout)
 
 
 server.write_file("/root/talker.yaml", TALKER)
-server.wait_until_succeeds("kubectl get serviceaccount default", timeout=60)
+server.wait_until_succeeds("kubectl get serviceaccount default", timeout=240)
 kubectl("apply -f /root/talker.yaml")
 
 with subtest("wait"):
-    t.assertEqual("pod/talker condition met\n", kubectl("wait pod/talker --for=condition=Ready --timeout=60s"))
+    t.assertEqual("pod/talker condition met\n", kubectl("wait pod/talker --for=condition=Ready --timeout=240s"))
     text = server.fail("kubectl wait pod/talker --for=jsonpath={.status.phase}=Failed --timeout=1s")
     t.assertIn("timed out waiting for the condition on pods/talker", text)
 
 with subtest("logs: whole, the last lines, followed, by label, of a container that is not there"):
-    server.wait_until_succeeds("kubectl logs talker -c talk | grep -x 'line 2'", timeout=30)
+    server.wait_until_succeeds("kubectl logs talker -c talk | grep -x 'line 2'", timeout=240)
     t.assertEqual(1, len(kubectl("logs talker -c talk --tail=1").splitlines()))
-    followed = server.execute("timeout 4 kubectl logs -f talker -c talk --since=1s", check_return=False)[1].splitlines()
-    t.assertGreaterEqual(len(followed), 3)
+    followed = server.succeed("(timeout 60 kubectl logs -f talker -c talk --since=1s || true) | head -n 4").splitlines()
+    numbers = [int(line.removeprefix("line ")) for line in followed]
+    t.assertEqual(list(range(numbers[0], numbers[0] + 4)), numbers)
     t.assertRegex(kubectl("logs talker -c talk --timestamps --tail=1"), r"^\d{4}-\d\d-\d\dT\S+ line \d+\n$")
     t.assertIn("[pod/talker/talk] line ", kubectl("logs -l app=talker --all-containers --prefix --tail=1"))
     t.assertIn("error: container nobody is not valid for pod talker", server.fail("kubectl logs talker -c nobody"))
@@ -64,8 +65,8 @@ with subtest("exec -it: a terminal of the size of ours, and what is typed"):
     t.assertRegex(text, r"33 77\n/dev/pts/\d+\n(typed\n)?got typed")
 
 with subtest("attach"):
-    text = server.execute("(echo into the container; sleep 2) | timeout 5 kubectl attach -i talker -c listen", check_return=False)[1]
-    t.assertIn("into the container", text)
+    heard = "until grep -q 'into the container' /run/heard; do sleep 0.2; done"
+    server.succeed(f": > /run/heard; (echo into the container; {heard}) | timeout 60 kubectl attach -i talker -c listen > /run/heard")
 
 with subtest("cp: a file there and back, a folder with many"):
     server.succeed("head -c 3000000 /dev/urandom > /root/random; rm -rf /root/many; mkdir /root/many; for i in $(seq 200); do echo $i > /root/many/$i; done")
@@ -113,14 +114,13 @@ with subtest("explain, api-resources, api-versions, version, cluster-info"):
 
 with subtest("run, expose, get in every form, custom columns, watch"):
     kubectl("run once --image=busybox --image-pull-policy=IfNotPresent --restart=Never -- sh -c 'echo done'")
-    kubectl("wait pod/once --for=jsonpath={.status.phase}=Succeeded --timeout=60s")
+    kubectl("wait pod/once --for=jsonpath={.status.phase}=Succeeded --timeout=240s")
     t.assertEqual("done\n", kubectl("logs once"))
     text = kubectl("get pod once -o wide")
     t.assertRegex(text, r"NAME +READY +STATUS +RESTARTS +AGE +IP +NODE +NOMINATED NODE +READINESS GATES\nonce +0/1 +Completed +0 ")
     t.assertIn("kind: Pod", kubectl("get pod once -o yaml"))
     t.assertEqual("NAME   PHASE\nonce   Succeeded\n", kubectl("get pod once -o custom-columns=NAME:.metadata.name,PHASE:.status.phase"))
-    seen = server.execute("timeout 3 kubectl get pods -w -o name", check_return=False)[1]
-    t.assertIn("pod/talker", seen)
+    server.succeed("(timeout 60 kubectl get pods -w -o name || true) | grep -m1 -x pod/talker")
 
 with subtest("auth: who am I, may I"):
     t.assertIn("system:masters", kubectl("auth whoami"))
@@ -131,18 +131,18 @@ with subtest("auth: who am I, may I"):
 with subtest("debug: an ephemeral container beside the pod's"):
     text = server.execute("timeout 60 kubectl debug talker --image=busybox --image-pull-policy=IfNotPresent --target=talk -- sh -c 'ps | grep -c sleep'", check_return=False)[1]
     t.assertIn("Targeting container \"talk\"", text)
-    server.wait_until_succeeds("kubectl get pod talker -o jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode} | grep -x 0", timeout=60)
+    server.wait_until_succeeds("kubectl get pod talker -o jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode} | grep -x 0", timeout=240)
 
 with subtest("cordon, drain, uncordon"):
     kubectl(f"cordon {node}")
     t.assertIn("SchedulingDisabled", kubectl(f"get node {node}"))
     template = "'{spec: {terminationGracePeriodSeconds: 1, containers: [{name: busybox, imagePullPolicy: IfNotPresent}]}}'"
     server.succeed(f"kubectl create deployment moved --image=busybox --replicas=2 --dry-run=client -o yaml -- sleep 1000 | kubectl patch --local -f - -o yaml -p \"spec: {{template: $(echo {template})}}\" | kubectl create -f -")
-    server.wait_until_succeeds(f"test $(kubectl get pods -l app=moved --field-selector=status.phase=Running,spec.nodeName!={node} -o name | wc -l) = 2", timeout=60)
+    server.wait_until_succeeds(f"test $(kubectl get pods -l app=moved --field-selector=status.phase=Running,spec.nodeName!={node} -o name | wc -l) = 2", timeout=240)
     kubectl(f"uncordon {node}")
     other = kubectl("get pods -l app=moved -o jsonpath={.items[0].spec.nodeName}")
-    kubectl(f"drain {other} --pod-selector=app=moved --grace-period=1 --timeout=60s")
-    server.wait_until_succeeds(f"test $(kubectl get pods -l app=moved --field-selector=status.phase=Running,spec.nodeName={node} -o name | wc -l) = 2", timeout=60)
+    kubectl(f"drain {other} --pod-selector=app=moved --grace-period=1 --timeout=240s")
+    server.wait_until_succeeds(f"test $(kubectl get pods -l app=moved --field-selector=status.phase=Running,spec.nodeName={node} -o name | wc -l) = 2", timeout=240)
     kubectl(f"uncordon {other}")
 
-kubectl("delete pod talker once --grace-period=1 --timeout=60s; kubectl delete deployment moved")
+kubectl("delete pod talker once --grace-period=1 --timeout=240s; kubectl delete deployment moved")

@@ -19,7 +19,7 @@ before = server.succeed(f"sha256sum {TLS}/*-ca.crt {TLS}/*-ca.key {TLS}/service.
 
 with subtest("it starts, and all of it is as it was"):
     server.succeed("systemctl start k3s-rs-server.target", timeout=180)
-    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node --all --timeout=1s", timeout=120)
+    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node --all --timeout=1s", timeout=240)
     t.assertEqual(before, server.succeed(f"sha256sum {TLS}/*-ca.crt {TLS}/*-ca.key {TLS}/service.key"))
     digest = server.succeed(f"sha256sum {TLS}/server-ca.crt").split()[0]
     t.assertEqual(f"K10{digest}::server:f00", server.succeed("cat /var/lib/rancher/k3s/server/token").strip())

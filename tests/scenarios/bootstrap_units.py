@@ -24,11 +24,11 @@ with subtest("no unit is more exposed than it may be"):
 with subtest("they work under it"):
     server.succeed("systemctl start k3s-rs-server.target", timeout=180)
     for name in CEILINGS:
-        server.wait_for_unit(f"k3s-rs-{name}.service", timeout=120)
-    server.wait_until_succeeds(f"{KUBECTL} get --raw /readyz", timeout=60)
-    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node --all --timeout=1s", timeout=120)
+        server.wait_for_unit(f"k3s-rs-{name}.service", timeout=240)
+    server.wait_until_succeeds(f"{KUBECTL} get --raw /readyz", timeout=240)
+    server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node --all --timeout=1s", timeout=240)
     server.succeed(f"{KUBECTL} create deployment web --image=rancher/mirrored-library-busybox:1.37.0 --replicas=2 -- sleep infinity")
-    server.succeed(f"{KUBECTL} rollout status deployment web --timeout=120s", timeout=130)
+    server.succeed(f"{KUBECTL} rollout status deployment web --timeout=240s", timeout=300)
 
 with subtest("each daemon's credentials are its own"):
     for name in ("apiserver", "controller", "datastore", "flannel", "proxy"):
@@ -40,11 +40,11 @@ with subtest("each daemon's credentials are its own"):
 with subtest("certificates are renewed in place, no daemon is restarted"):
     before = {name: server.get_unit_property(f"k3s-rs-{name}.service", "MainPID") for name in CEILINGS}
     old = server.succeed("openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -serial")
-    server.succeed("k3s-rs certificate rotate", timeout=120)
+    server.succeed("k3s-rs certificate rotate", timeout=240)
     new = f"openssl s_client -connect 127.0.0.1:6443 </dev/null 2>/dev/null | openssl x509 -noout -serial | grep -v '{old.strip()}'"
-    server.wait_until_succeeds(new, timeout=30)
+    server.wait_until_succeeds(new, timeout=240)
     for name, pid in before.items():
         t.assertEqual(pid, server.get_unit_property(f"k3s-rs-{name}.service", "MainPID"), name)
     server.succeed(f"{KUBECTL} scale deployment web --replicas=3")
-    server.succeed(f"{KUBECTL} rollout status deployment web --timeout=120s", timeout=130)
+    server.succeed(f"{KUBECTL} rollout status deployment web --timeout=240s", timeout=300)
     t.assertNotIn("EXPIRED", server.succeed("k3s-rs certificate check"))

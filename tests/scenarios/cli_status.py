@@ -11,11 +11,11 @@ def properties(text):
     return {(p.get("name"), p.get("type"), p.get("access")) for p in interface.iter("property")}
 
 
-server.succeed("systemctl start k3s-rs-server.target", timeout=120)
-server.wait_until_succeeds("k3s-rs kubectl get --raw /readyz", timeout=60)
+server.succeed("systemctl start k3s-rs-server.target", timeout=240)
+server.wait_until_succeeds("k3s-rs kubectl get --raw /readyz", timeout=240)
 
 with subtest("status shows every unit ready, and ends with 0"):
-    text = server.wait_until_succeeds("k3s-rs status", timeout=60)
+    text = server.wait_until_succeeds("k3s-rs status", timeout=240)
     for name in ("datastore", "apiserver", "controller", "scheduler", "kubelet", "proxy", "flannel"):
         t.assertRegex(text, rf"k3s-rs-{name}.service +active +yes ")
 

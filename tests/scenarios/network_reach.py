@@ -64,7 +64,7 @@ spec:
 """
 
 
-def kubectl(command, timeout=120):
+def kubectl(command, timeout=300):
     return server.succeed(f"kubectl {command}", timeout=timeout)
 
 
@@ -80,10 +80,10 @@ def resolves(name):
 
 
 server.write_file("/root/net.yaml", PODS)
-server.wait_until_succeeds("kubectl get serviceaccount default", timeout=60)
+server.wait_until_succeeds("kubectl get serviceaccount default", timeout=240)
 kubectl("apply -f /root/net.yaml")
-kubectl("rollout status daemonset/echo --timeout=60s")
-kubectl("wait pod/probe --for=condition=Ready --timeout=60s")
+kubectl("rollout status daemonset/echo --timeout=240s")
+kubectl("wait pod/probe --for=condition=Ready --timeout=240s")
 echo = {p["metadata"]["name"]: p["status"]["podIP"] for p in json.loads(kubectl("get pods -l app=echo -o json"))["items"]}
 service = json.loads(kubectl("get service echo -o json"))["spec"]
 t.assertEqual(2, len(echo))
@@ -148,4 +148,4 @@ with subtest("a Service without pods refuses at once"):
     server.wait_until_succeeds(f"curl -s --max-time 3 http://{address}/ || test $? = 7", timeout=20)
     kubectl("delete service nobody")
 
-kubectl("delete -f /root/net.yaml --timeout=60s")
+kubectl("delete -f /root/net.yaml --timeout=240s")

@@ -6,6 +6,7 @@
 //	spine kinds KUBECONFIG                kinds with several faces
 //	spine shared KUBECONFIG KUBECONFIG    two servers on one store: no stale read, false conflict, double allocation
 //	spine fill KUBECONFIG                 objects that stay
+//	spine openapi KUBECONFIG              OpenAPI 2 in JSON and in protobuf
 //	spine load …                          load for the benches, see load.go
 package main
 
@@ -27,7 +28,7 @@ import (
 var ctx = context.Background()
 
 func main() {
-	commands := map[string]func([]string){"informer": informers, "pages": pages, "kinds": kinds, "shared": shared, "load": load, "fill": fill}
+	commands := map[string]func([]string){"informer": informers, "pages": pages, "kinds": kinds, "shared": shared, "load": load, "fill": fill, "openapi": openapi}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
 		fail("no such command")
 	}

@@ -14,7 +14,7 @@ def lines(make: str) -> list[str]:
         text = play(["kinds", first.facts["kubeconfig"]])
         first.stop()
         second = plane.apiserver(make, store, compaction=3)
-        for command in ("informer", "pages"):
+        for command in ("informer", "pages", "openapi"):
             text += play([command, second.facts["kubeconfig"]])
         return text.splitlines()
 

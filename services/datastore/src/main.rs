@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use daemon::About;
 
 /// `export DATABASE FILE`: what a stopped datastore holds, as a database of k3s.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command for people")]
+#[expect(clippy::print_stderr, reason = "a command for people")]
 fn export(database: &Path, target: &Path) -> ExitCode {
     match k3s_rs_datastore::kine::export(database, target) {
         Ok(moved) => {
-            println!("{} keys, revision {}: {}", moved.keys, moved.revision, target.display());
+            eprintln!("{} keys, revision {}: {}", moved.keys, moved.revision, target.display());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -40,5 +40,5 @@ def ours(cluster: Facts, _node: Node) -> list[Unit]:
     }
     command = [f"{OURS}/k3s-rs-controller", "--config", config]
     kubectl = f"{UPSTREAM}/kubectl --kubeconfig {cluster.kubeconfig('admin')}"
-    role = f"{OURS}/k3s-rs-controller role | {kubectl} apply --server-side --force-conflicts -f -"
+    role = f"{OURS}/k3s-rs-controller role | {kubectl} apply --server-side --force-conflicts --validate=false -f -"
     return [Unit("k3s-rs-controller", command, files={config: json.dumps(settings, indent=1)}, before=[role])]

@@ -32,7 +32,35 @@ fn versions(served: &[&Facts]) -> Vec<(String, String, String)> {
     all
 }
 
-fn with_etag(request: &Request<Incoming>, text: String, etag: &str) -> Response<Body> {
+/// The content type of OpenAPI 2 in protobuf; who asks may write `@` in place of its third dot.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// The OpenAPI 2 document in the first form of `Accept` that there is.
+fn second(served: &[&Facts], request: &Request<Incoming>) -> Response<Body> {
+    let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let protobuf =
+        accept.split(',').find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
+            kind if kind.replace('@', ".") == V2_PROTOBUF => Some(true),
+            "" | "*/*" | "application/*" | "application/json" => Some(false),
+            _ => None,
+        });
+    let Some(protobuf) = protobuf else {
+        let mut answer = Response::new(web::empty());
+        *answer.status_mut() = StatusCode::NOT_ACCEPTABLE;
+        return answer;
+    };
+    let document = schema::openapi::v2(served, GIT_VERSION);
+    let text = document.to_string();
+    let etag = hash(&text);
+    let body = if protobuf { schema::openapi::v2_protobuf(&document) } else { text.into() };
+    let mut answer = with_etag(request, body, &etag);
+    if protobuf {
+        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(V2_PROTOBUF));
+    }
+    answer
+}
+
+fn with_etag(request: &Request<Incoming>, text: Vec<u8>, etag: &str) -> Response<Body> {
     let quoted = format!("\"{etag}\"");
     let known =
         request.headers().get(header::IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == quoted.as_bytes());
@@ -61,9 +89,7 @@ fn fingerprint(served: &[&Facts], group: &str, version: &str) -> String {
 /// Answers an OpenAPI path; `None` when it is none.
 pub fn answer(served: &[&Facts], path: &str, request: &Request<Incoming>) -> Option<Response<Body>> {
     if path == "/openapi/v2" {
-        let text = schema::openapi::v2(served, GIT_VERSION).to_string();
-        let etag = hash(&text);
-        return Some(with_etag(request, text, &etag));
+        return Some(second(served, request));
     }
     if path == "/openapi/v3" {
         let mut paths = serde_json::Map::new();
@@ -89,7 +115,7 @@ pub fn answer(served: &[&Facts], path: &str, request: &Request<Incoming>) -> Opt
         return Some(answer);
     }
     let text = schema::openapi::v3(served, &group, &version, GIT_VERSION).to_string();
-    let mut answer = with_etag(request, text, &current);
+    let mut answer = with_etag(request, text.into(), &current);
     if asked.is_some() {
         let headers = answer.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));

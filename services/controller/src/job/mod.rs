@@ -140,9 +140,11 @@ impl<'a> Work<'a> {
         ask: &'a Ask<'a>,
         job: &'a Arc<Job>,
         spec: &'a JobSpec,
-        pods: Vec<&'a Arc<Pod>>,
+        mut pods: Vec<&'a Arc<Pod>>,
         plan: Plan,
     ) -> Self {
+        // lists in the status and the pod a message names do not depend on the order of the cache
+        pods.sort_by(|a, b| a.name().cmp(b.name()));
         Self { ask, job, spec, pods, status: job.status.clone().unwrap_or_default(), plan }
     }
 

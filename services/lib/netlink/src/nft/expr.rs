@@ -203,23 +203,9 @@ impl Expr {
     #[expect(clippy::too_many_lines, reason = "one arm for each expression, no logic")]
     fn write_data(&self, b: &mut Vec<u8>) {
         match self {
-            Self::Payload { to, base, offset, len } => {
-                put_u32(b, 1, to.number());
-                put_u32(b, 2, if *base == Base::Network { 1 } else { 2 });
-                put_u32(b, 3, *offset);
-                put_u32(b, 4, *len);
-            }
-            Self::Meta(to, key) => {
-                put_u32(b, 1, to.number());
-                put_u32(b, 2, meta_number(*key));
-            }
             Self::SetMark(from) => {
                 put_u32(b, 2, meta_number(MetaKey::Mark));
                 put_u32(b, 3, from.number());
-            }
-            Self::Ct(to, key) => {
-                put_u32(b, 1, to.number());
-                put_u32(b, 2, if *key == CtKey::State { 0 } else { 2 });
             }
             Self::Compare(reg, equal, value) => {
                 put_u32(b, 1, reg.number());
@@ -232,10 +218,6 @@ impl Expr {
                 put_value(b, 3, first);
                 put_value(b, 4, last);
             }
-            Self::Constant(to, value) => {
-                put_u32(b, 1, to.number());
-                put_value(b, 2, value);
-            }
             Self::Bitwise(reg, mask, xor) => {
                 put_u32(b, 1, reg.number());
                 put_u32(b, 2, reg.number());
@@ -244,12 +226,12 @@ impl Expr {
                 put_value(b, 5, xor);
             }
             Self::InSet(..) | Self::Map(..) | Self::VerdictMap(..) => self.write_lookup(b),
-            Self::Random(to, modulus) => {
-                put_u32(b, 1, to.number());
-                put_u32(b, 2, *modulus);
-                put_u32(b, 3, 1);
-                put_u32(b, 4, 0);
-            }
+            Self::Payload { .. }
+            | Self::Meta(..)
+            | Self::Ct(..)
+            | Self::Constant(..)
+            | Self::Random(..)
+            | Self::AddressType(..) => self.write_load(b),
             Self::Remember { map, key, value, seconds } => {
                 put_text(b, 1, map);
                 put_u32(b, 3, 1);
@@ -264,11 +246,6 @@ impl Expr {
                 put_u32(b, 5, port.number());
             }
             Self::Masquerade => put_u32(b, 1, 1 << 4),
-            Self::AddressType(to, source) => {
-                put_u32(b, 1, to.number());
-                put_u32(b, 2, 3);
-                put_u32(b, 3, if *source { 1 } else { 2 });
-            }
             Self::Reject(family) => {
                 put_u32(b, 1, 0);
                 put(b, 2, &[if *family == super::Family::Ip { 3 } else { 4 }]);
@@ -278,6 +255,42 @@ impl Expr {
                 put_u32(b, 1, 0);
                 verdict.write(b, 2);
             }
+        }
+    }
+
+    /// What puts a value of the packet, of the kernel or of its own into a register.
+    fn write_load(&self, b: &mut Vec<u8>) {
+        match self {
+            Self::Payload { to, base, offset, len } => {
+                put_u32(b, 1, to.number());
+                put_u32(b, 2, if *base == Base::Network { 1 } else { 2 });
+                put_u32(b, 3, *offset);
+                put_u32(b, 4, *len);
+            }
+            Self::Meta(to, key) => {
+                put_u32(b, 1, to.number());
+                put_u32(b, 2, meta_number(*key));
+            }
+            Self::Ct(to, key) => {
+                put_u32(b, 1, to.number());
+                put_u32(b, 2, if *key == CtKey::State { 0 } else { 2 });
+            }
+            Self::Constant(to, value) => {
+                put_u32(b, 1, to.number());
+                put_value(b, 2, value);
+            }
+            Self::Random(to, modulus) => {
+                put_u32(b, 1, to.number());
+                put_u32(b, 2, *modulus);
+                put_u32(b, 3, 1);
+                put_u32(b, 4, 0);
+            }
+            Self::AddressType(to, source) => {
+                put_u32(b, 1, to.number());
+                put_u32(b, 2, 3);
+                put_u32(b, 3, if *source { 1 } else { 2 });
+            }
+            _ => {}
         }
     }
 

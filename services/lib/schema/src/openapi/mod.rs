@@ -4,6 +4,7 @@
 //! Descriptions are not in the table, so the documents carry none; `kubectl explain` shows fields and types.
 
 mod components;
+mod gnostic;
 mod paths;
 mod v2;
 
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::table::Facts;
 
 pub use components::Dialect;
+pub use gnostic::encode as v2_protobuf;
 
 /// The OpenAPI 3 document of one group version, for the resources that are served.
 ///

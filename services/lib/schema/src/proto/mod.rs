@@ -6,7 +6,7 @@
 
 mod decode;
 mod encode;
-mod wire;
+pub(crate) mod wire;
 
 pub use decode::{decode, envelope};
 pub use encode::{encode, watch_frame, wrap};
