@@ -218,7 +218,7 @@ class Plane:
             except OSError:
                 return False
 
-        wait_until("API server", ready, 90, daemon.tail)
+        wait_until("API server", ready, 300, daemon.tail)
 
 
 def program() -> Path:
