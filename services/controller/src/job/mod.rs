@@ -523,7 +523,8 @@ impl<'a> Work<'a> {
         let done = self.known("Complete").is_some() || self.known("Failed").is_some();
         let live = if ending || self.suspended() { 0 } else { active.len() as i32 };
         let count = |n: i32| Some(n).filter(|n| *n > 0);
-        let ready = if ending { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
+        // never more than are active: the API server refuses that
+        let ready = if live == 0 { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
         self.status.active = if done { None } else { count(live) };
         self.status.ready = Some(ready);
         self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);
