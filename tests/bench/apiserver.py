@@ -26,16 +26,24 @@ def main() -> None:
             return found
 
         bench.turn("create a pod (8 clients)", create)
-        bench.turn("GET a pod", lambda side: load(side.daemons[0], "get", n=4000))
-        bench.turn("merge patch of a pod", lambda side: load(side.daemons[0], "patch", n=1500))
-        bench.turn("LIST 5,000 pods, JSON", lambda side: load(side.daemons[0], "list", n=20, clients=2))
-        bench.turn("LIST 5,000 pods, protobuf", lambda side: load(side.daemons[0], "list", n=20, clients=2, accept=PROTOBUF))
-        bench.turn("an event to one of 1,000 watchers of all", lambda side: fan(side, "watch", watchers=1000, n=20))
-        bench.turn("an event to its node's watcher of 5,000", lambda side: fan(side, "nodes", watchers=5000, n=500, clients=1))
+        operations = {
+            "GET a pod": lambda side: load(side.daemons[0], "get", n=4000),
+            "merge patch of a pod": lambda side: load(side.daemons[0], "patch", n=1500),
+            "LIST 5,000 pods, JSON": lambda side: load(side.daemons[0], "list", n=20, clients=2),
+            "LIST 5,000 pods, protobuf": lambda side: load(side.daemons[0], "list", n=20, clients=2, accept=PROTOBUF),
+            "LIST 5,000 pods, JSON, one changed before each": lambda side: load(side.daemons[0], "churn", n=20, clients=1),
+            "an event to one of 1,000 watchers of all": lambda side: fan(side, "watch", watchers=1000, n=20),
+            "an event to its node's watcher of 5,000": lambda side: fan(side, "nodes", watchers=5000, n=500, clients=1),
+        }
+        for name, operation in operations.items():
+            bench.turn(name, operation)
         for side in sides:
             standing = max(row["rss"] for row in side.rows["an event to its node's watcher of 5,000"])
             memory = ", ".join(f"{daemon.facts['label']} {daemon.rss() >> 10} MiB (peak {daemon.peak() >> 10})" for daemon in side.daemons)
             bench.lines.append(f"Resident at the end, {side.name}: {memory}; API server with 5,000 watchers standing {standing >> 10} MiB.")
+        for name in operations:
+            bench.profile(name, operations[name])
+        bench.profile("create a pod", create)
         bench.write()
 
 

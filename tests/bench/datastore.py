@@ -33,6 +33,7 @@ def main() -> None:
             ask(plane, side.daemons[0], "watch", 1, 5000, "range")
         bench.turn("range of 5,000 keys of 1 KB in pages of 500", lambda side: ask(plane, side.daemons[0], "ranges", "/bench/range/", 500, 20))
         bench.turn("event to one of 100 watchers", lambda side: ask(plane, side.daemons[0], "watch", 100, 200, f"w{next(run)}"))
+        bench.profile("50 clients", lambda side: ask(plane, side.daemons[0], "creates", 50, 4, f"c{next(run)}"))
         bench.lines += [f"Resident at the end, {side.name}: {side.daemons[0].rss() >> 10} MiB, peak {side.daemons[0].peak() >> 10} MiB." for side in sides]
         bench.write()
 

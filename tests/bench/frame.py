@@ -7,9 +7,12 @@ rounds in turn, so that whatever else the machine does burdens all alike.
 import json
 import os
 import platform
+import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +57,25 @@ class Bench:
                 found["cpu"] = [1000 * seconds / found["count"] for seconds in spent]
                 side.rows.setdefault(what, []).append(found)
                 print(f"{what} {number + 1}/{rounds} {side.name}: {found}", file=sys.stderr, flush=True)
+
+    def profile(self, what: str, operation: Callable[[Side], dict], symbols: int = 12) -> None:
+        """Where our side spends an operation's time, by what the kernel's sampler saw; nothing where there is none."""
+        side = self.sides[0]
+        if not shutil.which("perf"):
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            data = f"{folder}/perf.data"
+            pids = ",".join(str(daemon.pid) for daemon in side.daemons)
+            recorder = subprocess.Popen(["perf", "record", "-q", "-F", "999", "-o", data, "-p", pids], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            operation(side)
+            recorder.send_signal(signal.SIGINT)
+            recorder.wait()
+            report = ["perf", "report", "-i", data, "--stdio", "-g", "none", "--percent-limit", "0.5"]
+            found = {sort: subprocess.run([*report, "--sort", sort], capture_output=True, text=True, check=False).stdout for sort in ("dso", "sym")}
+        rows = {sort: [line.split(maxsplit=1) for line in text.splitlines() if line.strip() and not line.startswith("#")] for sort, text in found.items()}
+        parts = ", ".join(f"{name.strip()} {share}" for share, name in rows["dso"][:5])
+        top = "; ".join(f"{share} `{name.split(maxsplit=1)[-1].strip()[:90]}`" for share, name in rows["sym"][:symbols])
+        self.lines += ["", f"Where ours spends its time, {what}: {parts}.", "", top]
 
     def median(self, side: Side, what: str, key: str) -> float:
         """The middle of the rounds."""

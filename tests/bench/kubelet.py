@@ -10,6 +10,7 @@ scheduler is in the way. Times are those a watcher sees. DIR has a k3s-rs-kubele
 import argparse
 import json
 import os
+import re
 import ssl
 import statistics
 import sys
@@ -111,6 +112,15 @@ class Side:
                 return int(folder.name)
         raise RuntimeError(f"no process of {self.program}")
 
+    def runtime(self) -> float:
+        """Seconds the kubelet has waited for the runtime to make sandboxes and containers and to start them."""
+        connection = self.connect()
+        connection.request("GET", "/api/v1/nodes/n1/proxy/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        name = r"^kubelet_runtime_operations_duration_seconds_sum\{operation_type=\"(?:run_podsandbox|create_container|start_container)\"\} (\S+)"
+        return sum(float(value) for value in re.findall(name, text, re.MULTILINE))
+
     def rest(self, seconds: float) -> tuple[float, float]:
         """Resident MiB, and per cent of a processor over a while."""
         process = self.process()
@@ -144,8 +154,11 @@ def measure(sides: list[Side], options: argparse.Namespace) -> list[tuple[str, s
     rows = []
     idle = both(sides, options.rest)
     times: dict[str, list[float]] = {side.name: [] for side in sides}
+    before: dict[str, float] = {}
     for turn in range(options.starts + 2):
         for side in sides:
+            if turn == 2:
+                before[side.name] = side.runtime()
             taken = side.start(f"start{turn}")
             side.remove(f"start{turn}")
             if turn > 1:  # the first ones warm both up
@@ -153,6 +166,8 @@ def measure(sides: list[Side], options: argparse.Namespace) -> list[tuple[str, s
     for label, pick in [("p50", 0.5), ("p90", 0.9)]:
         cells = [f"{statistics.quantiles(times[side.name], n=100)[int(pick * 100) - 1]:.0f} ms" for side in sides]
         rows.append((f"create → Running, {label} of {options.starts}", *cells))
+    inside = [(side.runtime() - before[side.name]) / options.starts * 1000 for side in sides]
+    rows.append(("of it within containerd, mean", *(f"{value:.0f} ms" for value in inside)))
     for number in range(options.pods):
         for side in sides:
             side.start(f"rest{number}")

@@ -32,9 +32,16 @@ def main() -> None:
             sides.append(side)
         bench = Bench("pods", sides, lines=[f"{count} pods, written through ours in {filled:.0f} s.", "", *lines])
         name = f"LIST all {count:,} pods"
-        bench.turn(f"{name}, JSON", lambda side: load(side.daemons[0], "list", n=3, clients=1))
-        bench.turn(f"{name}, protobuf", lambda side: load(side.daemons[0], "list", n=3, clients=1, accept="application/vnd.kubernetes.protobuf"))
+        operations = {
+            f"{name}, JSON": lambda side: load(side.daemons[0], "list", n=3, clients=1),
+            f"{name}, protobuf": lambda side: load(side.daemons[0], "list", n=3, clients=1, accept="application/vnd.kubernetes.protobuf"),
+        }
+        for what, operation in operations.items():
+            bench.turn(what, operation)
         bench.turn("GET a pod", lambda side: load(side.daemons[0], "get", n=2000))
+        for what, operation in operations.items():
+            bench.profile(what, operation)
+        bench.lines.append("")
         for side in sides:
             server = side.daemons[0]
             bench.lines.append(f"Resident at the end, {side.name}: {server.rss() >> 10} MiB, peak {server.peak() >> 10} MiB.")

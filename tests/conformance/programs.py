@@ -7,13 +7,14 @@ Each folder under programs/ is a Go module that only names packages (tools.go) a
 A program is built again only when its module's files changed.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -37,6 +38,7 @@ class Program:
     package: str
     test: bool = False
     optional: bool = False
+    version: str = field(default=KUBERNETES_VERSION, repr=False)
 
 
 PROGRAMS = {
@@ -51,6 +53,8 @@ PROGRAMS = {
     "agnhost": Program("kubernetes", f"{K8S}/test/images/agnhost"),
     "nnp": Program("kubernetes", f"{K8S}/test/images/nonewprivs"),
     "sample-apiserver": Program("kubernetes", "k8s.io/sample-apiserver"),
+    "sample-device-plugin": Program("kubernetes", f"{K8S}/test/images/sample-device-plugin", optional=True),
+    "csi-mock": Program("kubernetes", "k3s-rs/tests/conformance/kubernetes/csi-mock", optional=True),
     "etcd": Program("etcd", f"{ETCD}/server/v3"),
     "etcdctl": Program("etcd", f"{ETCD}/etcdctl/v3"),
     "containerd": Program("containerd", f"{CONTAINERD}/containerd"),
@@ -63,6 +67,10 @@ PROGRAMS = {
     "cni-portmap": Program("cni", f"{CNI}/meta/portmap"),
     "cni-bandwidth": Program("cni", f"{CNI}/meta/bandwidth"),
     "helm": Program("helm", "helm.sh/helm/v3/cmd/helm", optional=True),
+    "helm4": Program("helm4", "helm.sh/helm/v4/cmd/helm", optional=True),
+    "kubectl-1.35": Program("kubectl-1.35", ".", optional=True, version="1.35.10"),
+    "kubectl-1.34": Program("kubectl-1.34", ".", optional=True, version="1.34.13"),
+    "client-go": Program("../../programs/client-go", ".", optional=True),
     "kine": Program("kine", "github.com/k3s-io/kine", optional=True),
     "metrics-server": Program("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server", optional=True),
 }
@@ -72,10 +80,10 @@ PROGRAMS = {
 OWN = ("pause", "busybox-sh")
 
 
-def linker_flags() -> str:
+def linker_flags(version: str = KUBERNETES_VERSION) -> str:
     """What upstream's own build stamps into its programs: the version they answer with."""
-    major, minor, _ = KUBERNETES_VERSION.split(".")
-    facts = {"gitVersion": f"v{KUBERNETES_VERSION}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    major, minor, _ = version.split(".")
+    facts = {"gitVersion": f"v{version}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     stamps = [f"-X {package}.{name}={value}" for package in packages for name, value in facts.items()]
     return " ".join(["-s", "-w", *stamps])
@@ -84,9 +92,12 @@ def linker_flags() -> str:
 def fingerprint(name: str) -> str:
     """Changes whenever what the program is built from changes."""
     program = PROGRAMS[name]
-    digest = hashlib.sha256(f"{program} {linker_flags()}".encode())
-    for file in ("go.mod", "go.sum"):
-        digest.update((HERE / "programs" / program.module / file).read_bytes())
+    digest = hashlib.sha256(f"{program} {linker_flags(program.version)}".encode())
+    module = HERE / "programs" / program.module
+    # what is ours and not a module's: beside the go.mod, or a folder of the program's name
+    own = [file for file in sorted([*module.glob("*.go"), *(module / name).glob("*.go")]) if file.name != "tools.go"]
+    for file in (module / "go.mod", module / "go.sum", *own):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -103,7 +114,7 @@ def build(name: str) -> None:
     verb = ["test", "-c"] if program.test else ["build"]
     partial = out / f".{name}.partial.{os.getpid()}"
     command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS", "2"), "-mod=readonly"]
-    command += ["-ldflags", linker_flags(), "-o", str(partial), program.package]
+    command += ["-ldflags", linker_flags(program.version), "-o", str(partial), program.package]
     run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "0"})
     partial.rename(out / name)
     (out / f".{name}.stamp").write_text(fingerprint(name))
@@ -138,7 +149,8 @@ def link_plugins() -> None:
     for name in PROGRAMS:
         link = folder / name.removeprefix("cni-")
         if name.startswith("cni-") and not link.is_symlink():
-            link.symlink_to(Path("../bin") / name)
+            with contextlib.suppress(FileExistsError):  # another run was faster
+                link.symlink_to(Path("../bin") / name)
 
 
 def kubernetes_source() -> Path:
@@ -153,16 +165,15 @@ def ensure(names: list[str] | None = None) -> Path:
         raise Failure("Go is needed to build upstream's programs and is not on PATH")
     paths.programs().mkdir(parents=True, exist_ok=True)
     wanted = names or [name for name, program in PROGRAMS.items() if not program.optional]
-    if all(is_built(name) for name in wanted if name not in OWN) and all(map(is_own_built, OWN)):
-        return paths.programs()  # without the lock: another run may hold it for long, building what is not asked for here
-    with paths.locked("programs"):
-        missing = [name for name in wanted if name not in OWN and not is_built(name)]
-        for number, name in enumerate(missing, 1):
-            print(f"building {name} ({number} of {len(missing)})", file=sys.stderr, flush=True)
-            build(name)
-        for name in OWN:
-            build_own(name)
-        link_plugins()
+    for name in [name for name in wanted if name in PROGRAMS and not is_built(name)]:
+        # who needs only what is there never waits for another's build
+        with paths.locked("programs"):
+            if not is_built(name):
+                print(f"building {name}", file=sys.stderr, flush=True)
+                build(name)
+    for name in OWN:
+        build_own(name)
+    link_plugins()
     return paths.programs()
 
 

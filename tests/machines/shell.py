@@ -1,5 +1,6 @@
 """Running commands and waiting for conditions, with errors that say what was run and what it printed."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -35,8 +36,14 @@ def succeeds(command: list[str], timeout: float | None = None) -> bool:
         return False
 
 
+def patience() -> float:
+    """How much longer things take than on a machine that does nothing else."""
+    return min(max(1.0, os.getloadavg()[0] / (2 * (os.cpu_count() or 1))), 6.0)
+
+
 def wait_until(what: str, condition: Callable[[], bool], timeout: float, details: Callable[[], str] | None = None) -> None:
     """Looks again and again until the condition holds; a timeout names what was waited for and adds details."""
+    timeout *= patience()
     end = time.monotonic() + timeout
     pause = 0.02
     while not condition():

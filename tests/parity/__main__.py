@@ -4,18 +4,15 @@ import argparse
 import fnmatch
 import os
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+
+from spine.plane import Plane
 
 from . import corpus, report
 from .compare import differences
 from .server import Server
-
-CLUSTER = Path(__file__).resolve().parents[1] / "machines/cluster"
-NOTHING_ELSE = "all=none,datastore={0},apiserver={0}"
 
 
 def arguments() -> argparse.Namespace:
@@ -23,38 +20,26 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--bin", help="folder with k3s-rs-datastore and k3s-rs-apiserver")
     parser.add_argument("--only", default="*", help="cases to run, a shell pattern: 'kind/pods'")
     parser.add_argument("--real", action="store_true", help="compare the real server with another of its kind: judges the comparison itself")
-    parser.add_argument("--keep", action="store_true", help="leave the two clusters up, and use those that are")
     parser.add_argument("--write", action="store_true", help="write differences.txt; without it a difference not listed there fails the run")
+    parser.add_argument("--check", action="store_true", help="also fail when a listed difference is gone or has no cause: the list may only shrink")
     parser.add_argument("--show", action="store_true", help="print every difference, also those listed")
     return parser.parse_args()
 
 
-def up(name: str, choice: str, folder: str | None) -> Server:
-    """The server of a cluster, brought up if need be."""
-    listed = subprocess.run([CLUSTER, "list"], check=True, capture_output=True, text=True).stdout
-    if name not in listed.split():
-        command = [CLUSTER, "up", "--name", name, "--nodes", "1", "--parts", NOTHING_ELSE.format(choice), "--until", "api"]
-        subprocess.run([*command, *(["--bin", folder] if folder else [])], check=True, stdout=sys.stderr)
-    return Server(name)
-
-
 def main() -> int:
     given = arguments()
+    if given.bin:
+        os.environ["K3S_RS_BIN"] = given.bin
     cases = [case for case in corpus.all_cases() if fnmatch.fnmatch(case.name, given.only)]
-    names = ["parityreal", "paritytwin" if given.real else "parityours"]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    try:
-        real = up(names[0], "upstream", None)
-        ours = up(names[1], "upstream" if given.real else "ours", None if given.real else given.bin)
+    with Plane() as plane, Plane() as other:
+        real, ours = Server(plane, "upstream"), Server(other, "upstream" if given.real else "ours")
         begin = time.monotonic()
         found = compare(real, ours, cases)
         seconds = time.monotonic() - begin
-    finally:
-        if not given.keep:
-            subprocess.run([CLUSTER, "down", *names], check=False, stdout=sys.stderr)
     print(report.matrix(cases))
     print(f"{sum(len(case.steps) for case in cases)} steps in {len(cases)} cases, {seconds:.0f} s")
-    return report.judge(found, whole=given.only == "*", listed=not given.real, write=given.write, show=given.show)
+    return report.judge(found, whole=given.only == "*", listed=not given.real, write=given.write, show=given.show, check=given.check)
 
 
 def compare(real: Server, ours: Server, cases: list[corpus.Case]) -> list[report.Difference]:

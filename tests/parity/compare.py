@@ -16,6 +16,10 @@ def differences(real: object, ours: object, path: str = "") -> Iterator[tuple[st
             else:
                 yield from differences(real[key], ours[key], at)
     elif isinstance(real, list) and isinstance(ours, list):
+        if len(real) != len(ours) and all(isinstance(one, str) for one in [*real, *ours]):
+            yield from ((f"{path}[]", show(one), "-") for one in real if one not in ours)
+            yield from ((f"{path}[]", "-", show(one)) for one in ours if one not in real)
+            return
         if len(real) != len(ours):
             yield f"{path}.length", str(len(real)), str(len(ours))
         for index, (one, other) in enumerate(zip(real, ours, strict=False)):

@@ -104,7 +104,8 @@ class Steps:
         text = ""
         if body is not None:
             headers["Content-Type"] = more.get("type", JSON)
-            text = body if isinstance(body, str) else json.dumps(body)
+            # compact, as every client writes: raw fields keep their blanks in upstream's store (cases/write/raw.http)
+            text = body if isinstance(body, str) else json.dumps(body, separators=(",", ":"))
         self.made.append(Step(title, method, path, headers, text, more.get("name", ""), verb))
 
     def variant(self, **metadata: object) -> dict:

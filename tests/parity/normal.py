@@ -14,6 +14,8 @@ TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 SERVICE_ADDRESS = re.compile(r"\b10\.43\.\d+\.\d+\b")
 RANDOM = re.compile(r"\b(kube-api-access-)[a-z0-9]{5}\b")
 CREDENTIAL = re.compile(r"\bX509SHA256=[0-9a-f]{64}\b")
+REVISION = re.compile(r"\bcurrent: \d+")
+GENERATED = re.compile(r'"generateName": ?"([^"]+)"')
 AGE = re.compile(r"^(\d+[smhdy])+$|^<unknown>$|^<invalid>$")
 HEADERS = ("Content-Type", "Cache-Control", "Warning", "Location", "Www-Authenticate", "Retry-After", "X-Content-Type-Options", "Allow", "Vary")
 PRESENT = ("Audit-Id", "X-Kubernetes-Pf-Flowschema-Uid", "X-Kubernetes-Pf-Prioritylevel-Uid", "Etag", "Date")
@@ -44,7 +46,7 @@ class Normaliser:
     def body(self, kind: str, body: bytes) -> object:
         """By its media type: JSON, a stream of JSON lines, protobuf, or text."""
         if "protobuf" in kind:
-            return self.protobuf(body)
+            return self.frames(body) if "stream=watch" in kind else self.protobuf(body)
         if "json" in kind:
             lines = [line for line in body.decode().split("\n") if line.strip()]
             try:
@@ -59,7 +61,7 @@ class Normaliser:
         if isinstance(value, dict):
             if value.get("kind") == "Table":
                 value = self.table(value)
-            return {name: self.value(one, name) for name, one in value.items()}
+            return {self.text(name): self.value(one, name) for name, one in value.items()}
         if key == "managedFields" and isinstance(value, list):
             # upstream orders them by time first, and which second it was is chance
             value = sorted(value, key=lambda entry: [entry.get(part, "") for part in ("operation", "manager", "subresource", "apiVersion")])
@@ -67,7 +69,7 @@ class Normaliser:
             return [self.value(one, key) for one in value]
         if isinstance(value, str):
             return self.string(value, key)
-        if key == "nodePort" and value in NODE_PORTS and str(value) not in self.sent:
+        if key in ("nodePort", "healthCheckNodePort") and value in NODE_PORTS and str(value) not in self.sent:
             return "<port>"
         return value
 
@@ -88,7 +90,9 @@ class Normaliser:
         """What may stand in any text."""
         value = UID.sub(lambda found: self.symbol("uid", found[0]), value)
         value = TIME.sub("<time>", value)
-        value = TOKEN.sub("<token>", value)
+        value = REVISION.sub("current: <version>", TOKEN.sub("<token>", value))
+        for prefix in GENERATED.findall(self.sent):
+            value = re.sub(rf"\b{re.escape(prefix)}[a-z0-9]{{5}}\b", f"{prefix}<random>", value)
         value = RANDOM.sub(r"\1<random>", CREDENTIAL.sub("<credential>", value))
         value = SERVICE_ADDRESS.sub(lambda found: found[0] if found[0] in self.sent else "<service-address>", value)
         return value.replace(self.address, "<server>")
@@ -99,8 +103,19 @@ class Normaliser:
             return {"not": "protobuf", "text": self.text(body.decode(errors="replace"))}
         return self.message(body[4:])
 
+    def frames(self, body: bytes) -> list[object]:
+        """The events of a watch: each has its length before it."""
+        events, at = [], 0
+        while at + 4 <= len(body):
+            size = int.from_bytes(body[at : at + 4], "big")
+            events.append(self.message(body[at + 4 : at + 4 + size]))
+            at += 4 + size
+        return events
+
     def message(self, data: bytes) -> object:
         """Fields by number, without a schema: a length-delimited one is a message if it reads as one, else text."""
+        if data.startswith(b"k8s\0"):
+            return self.message(data[4:])
         fields = fields_of(data)
         if fields is None:
             return self.scalar(data)

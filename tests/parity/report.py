@@ -52,18 +52,21 @@ def explain(lines: list[str]) -> Counter:
     return Counter(next((cause for pattern, cause in known if pattern.search(line)), "not explained") for line in lines)
 
 
-def judge(found: list[Difference], *, whole: bool, listed: bool, write: bool, show: bool) -> int:
-    """Prints what is new and what is gone; 1 when something is new."""
+def judge(found: list[Difference], *, whole: bool, listed: bool, write: bool, show: bool, check: bool = False) -> int:
+    """Prints what is new and what is gone; 1 when something is new, with `check` also when a listed line is gone or unexplained."""
     lines = list(dict.fromkeys(difference.line() for difference in found))
     known = LISTED.read_text().splitlines() if listed and LISTED.exists() else []
     new = [line for line in lines if line not in set(known)]
     gone = [line for line in known if line not in set(lines)] if whole else []
     for line in lines if show else new:
         print(line)
-    for cause, count in explain(lines).most_common():
+    reasons = explain(lines)
+    for cause, count in reasons.most_common():
         print(f"{count:6}  {cause}")
     if write and listed:
         LISTED.write_text("".join(f"{line}\n" for line in lines))
     steps = len({difference.step for difference in found})
     print(f"{len(lines)} differences in {steps} steps, {len(new)} not in differences.txt, {len(gone)} listed that are gone")
+    if check and whole:
+        return 1 if new or gone or reasons["not explained"] else 0
     return 1 if new and not write else 0

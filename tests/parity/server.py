@@ -1,12 +1,10 @@
-"""A server under comparison: a one-machine cluster with a store and an API server, and nothing that changes objects."""
+"""A server under comparison: a store and an API server as plain processes, and nothing that changes objects."""
 
 import http.client
 import json
 import re
-import ssl
 
-from machines import state
-from machines.cluster import Cluster
+from spine.plane import Plane
 
 from .corpus import Case
 from .normal import Normaliser
@@ -16,23 +14,20 @@ TIMEOUT = 30
 
 
 class Server:
-    """A cluster's API server, as its administrator sees it."""
+    """An API server over its own store, as its administrator sees it."""
 
-    def __init__(self, name: str):
-        self.name = name
-        cluster = Cluster(name)
-        self.address = cluster.nodes[0].address
-        self.port = cluster.port
-        pki = state.folder(name) / "share/pki"
-        self.tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        self.tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+    def __init__(self, plane: Plane, make: str):
+        daemon = plane.apiserver(make, plane.store(make))
+        self.name = daemon.name
+        self.port = int(daemon.endpoint.rsplit(":", 1)[1])
+        self.tls = plane.tls()
 
     def run(self, case: Case) -> list[dict]:
         """The normalised answers of a case's steps, over a connection of its own."""
         session = Session(self)
         session.prepare(case.namespace)
         known: dict[str, object] = {"ns": case.namespace}
-        normaliser = Normaliser(self.address)
+        normaliser = Normaliser(f"127.0.0.1:{self.port}")
         answers = []
         for step in case.steps:
             path, body = fill(step.path, known), fill(step.body, known)
@@ -94,6 +89,6 @@ def fill(text: str, known: dict[str, object]) -> str:
         value: object = known
         for key in match[1].split("."):
             value = value.get(key, "") if isinstance(value, dict) else value[int(key)] if isinstance(value, list) else ""
-        return value if isinstance(value, str) else json.dumps(value)
+        return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
     return VARIABLE.sub(found, text)

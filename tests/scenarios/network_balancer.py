@@ -6,7 +6,7 @@
 import json
 import subprocess
 
-from machines.shell import wait_until
+from machines.shell import patience, wait_until
 
 POD = {"name": "c", "image": "registry.k8s.io/e2e-test-images/agnhost:2.63.0", "args": ["netexec", "--http-port=8080"]}
 OUTSIDE = cluster.network.gateway
@@ -48,7 +48,7 @@ def events(name):
 
 with subtest("both nodes answer"):
     apply(pod("web", "n1"), balancer("web"))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/web", f"--timeout={60 * patience():.0f}s")
     has("web", NODES)
     for node in NODES:
         wait_until("an answer", lambda n=node: client(n), 20)

@@ -7,6 +7,8 @@ import json
 import subprocess
 import time
 
+from machines.shell import patience
+
 POD = {"image": "registry.k8s.io/e2e-test-images/agnhost:2.63.0", "args": ["netexec", "--http-port=8080", "--udp-port=8081"]}
 OUTSIDE = cluster.network.gateway
 NODES = {node.name: node.address for node in cluster.nodes}
@@ -29,6 +31,10 @@ def service(name, selector="web", udp=False, **spec):
 
 def field(kind, name, path):
     return cluster.kubectl("get", kind, name, "-o", f"jsonpath={{{path}}}")
+
+
+def ready(*pods):
+    cluster.kubectl("wait", "--for=condition=Ready", *pods, f"--timeout={60 * patience():.0f}s")
 
 
 def outside(command):
@@ -56,7 +62,7 @@ def several(where, command, times=12):
 
 def eventually(condition, wanted=True, seconds=20):
     """The condition's value as soon as it is the wanted one, or its last."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * patience()
     while (value := condition()) != wanted and time.monotonic() < end:
         time.sleep(0.2)
     return value
@@ -133,12 +139,12 @@ def hairpin():
 def udp_moves_on():
     """A client that never changes its port gets another endpoint when its own is gone."""
     apply(pod("udp-1", "n1", {"app": "udp"}))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/udp-1", "--timeout=60s")
+    ready("pod/udp-1")
     address = field("service", "udp", ".spec.clusterIP")
     client = f"echo hostname | socat -t 1 - UDP:{address}:81,sourceport=34567"
     first = eventually(lambda: on("n2", client), "udp-1")
     apply(pod("udp-2", "n2", {"app": "udp"}))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/udp-2", "--timeout=60s")
+    ready("pod/udp-2")
     cluster.kubectl("delete", "pod", "udp-1", "--wait=true")
     second = eventually(lambda: on("n2", client), "udp-2")
     cluster.kubectl("delete", "pod", "udp-2", "--wait=true")
@@ -149,7 +155,7 @@ def ending_still_serves():
     """The last endpoint answers new connections while it ends."""
     sleep = {"preStop": {"sleep": {"seconds": 15}}}
     apply(pod("ending-1", "n1", {"app": "ending"}, terminationGracePeriodSeconds=20, container={"lifecycle": sleep}))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/ending-1", "--timeout=60s")
+    ready("pod/ending-1")
     address = field("service", "ending", ".spec.clusterIP")
     before = eventually(lambda: on("n2", curl(address)), "ending-1")
     cluster.kubectl("delete", "pod", "ending-1", "--wait=false")
@@ -180,7 +186,7 @@ with subtest("pods and Services of every kind"):
     for name, ip in (("balancer", "10.99.0.2"), ("others", "10.99.0.3"), ("ours", "10.99.0.4")):
         status = {"status": {"loadBalancer": {"ingress": [{"ip": ip}]}}}
         cluster.kubectl("patch", "service", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
-    cluster.kubectl("wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s")
+    ready("pod", "--all")
     outside(f"ip route replace 10.99.0.0/24 via {NODES['n1']}")
 
 outcomes = {}
@@ -192,6 +198,7 @@ for choice in ("ours", "upstream"):
     for check in CHECKS:
         with subtest(f"{choice}: {check.__name__}"):
             outcomes.setdefault(check.__name__, {})[choice] = check()
+            print(outcomes[check.__name__][choice], end=" ", flush=True)
 
 for name, both in outcomes.items():
     print(f"  {name}: {both['ours']}" + ("" if both["ours"] == both["upstream"] else f"  BUT upstream: {both['upstream']}"))

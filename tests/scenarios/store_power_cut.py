@@ -22,7 +22,7 @@ for cut in range(cuts + 1):
         print(machine.succeed(f"{store} verify {endpoint} {disk}/ledger", timeout=300))
         if cut < cuts:
             before = int(machine.succeed(f"stat -c %s {disk}/ledger"))
-            machine.succeed(f"systemd-run --unit=writers {store} write {endpoint} 20 {disk}/ledger")
+            machine.succeed(f"systemd-run --unit=writers {store} write {endpoint} 50 {disk}/ledger")
             machine.wait_until_succeeds(f"test $(stat -c %s {disk}/ledger) -gt {before + 2000 + cut * 100}", timeout=300)
             machine.crash()
             machine.start()

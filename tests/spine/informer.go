@@ -66,9 +66,10 @@ func (r *recorder) print() {
 	r.seen = nil
 }
 
-// events prints the next n events of a watch.
+// events prints the next n events of a watch. A bookmark that ends no initial events comes when a clock says so,
+// on a busy machine between any two events: it is not one of the n.
 func events(w watch.Interface, n int) {
-	for range n {
+	for n > 0 {
 		select {
 		case event, open := <-w.ResultChan():
 			if !open {
@@ -77,10 +78,15 @@ func events(w watch.Interface, n int) {
 			}
 			if event.Type == watch.Error {
 				status("  ERROR", apierrors.FromObject(event.Object))
+				n--
 				continue
 			}
 			m := must(meta.Accessor(event.Object))
+			if event.Type == watch.Bookmark && len(m.GetAnnotations()) == 0 {
+				continue
+			}
 			fmt.Printf("  %s %T %s annotations=%v version=%t\n", event.Type, event.Object, m.GetName(), m.GetAnnotations(), m.GetResourceVersion() != "")
+			n--
 		case <-time.After(20 * time.Second):
 			fmt.Println("  nothing for 20 s")
 			return

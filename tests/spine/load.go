@@ -62,7 +62,7 @@ func load(words []string) {
 	ns := flags.String("namespace", "load", "namespace")
 	accept := flags.String("accept", "application/json", "form of answers")
 	if len(words) < 2 {
-		fail("load KUBECONFIG create|get|list|patch|watch|nodes …")
+		fail("load KUBECONFIG create|get|list|churn|patch|watch|nodes …")
 	}
 	check(flags.Parse(words[2:]))
 	g := &generator{accept: *accept}
@@ -88,6 +88,12 @@ func load(words []string) {
 		total = g.times(*count, *clients, func(worker, i int) int64 { return g.run(worker, "GET", name(i%1000), "", nil) })
 	case "list":
 		total = g.times(*count, *clients, func(worker, _ int) int64 { return g.run(worker, "GET", pods, "", nil) })
+	case "churn":
+		// the same with nothing left as it was: a change before each
+		total = g.times(*count, *clients, func(worker, i int) int64 {
+			g.run(worker, "PATCH", name(i*37%1000), merge, label(i))
+			return g.run(worker, "GET", pods, "", nil)
+		})
 	case "patch":
 		total = g.times(*count, *clients, func(worker, i int) int64 { return g.run(worker, "PATCH", name(i%1000), merge, label(i)) })
 	case "watch":

@@ -132,9 +132,9 @@ class Plane:
         folder = folder or self.folder / f"store-{len(self.daemons)}"
         folder.mkdir(parents=True, exist_ok=True)
         if make == "ours":
-            endpoint = f"unix://{folder}/store.sock"
-            config = folder / "config.json"
-            config.write_text(json.dumps({"socket": f"{folder}/store.sock", "path": f"{folder}/state.db", **settings}))
+            values = {"socket": f"{folder}/store.sock", "path": f"{folder}/state.db", **settings}
+            endpoint, config = f"unix://{values['socket']}", folder / "config.json"
+            config.write_text(json.dumps(values))
             daemon = self._daemon("store", make, [str(ours("k3s-rs-datastore")), "--config", str(config)], folder=folder)
         else:
             endpoint, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
@@ -218,7 +218,7 @@ class Plane:
             except OSError:
                 return False
 
-        wait_until("API server", ready, 90, daemon.tail)
+        wait_until("API server", ready, 300, daemon.tail)
 
 
 def program() -> Path:

@@ -1,11 +1,13 @@
 """k3s's database, written by the real kine and kube-apiserver, opened by ours, and written back for them."""
 
 import json
+import sqlite3
 import sys
 import unittest
 from pathlib import Path
 
 from machines import paths
+from machines.shell import wait_until
 
 from .plane import Daemon, Plane, free_port, ours, play
 
@@ -27,10 +29,17 @@ def kine(plane: Plane, database: Path) -> Daemon:
     """The real kine on a database."""
     port = free_port()
     command = [str(paths.programs() / "kine"), f"--listen-address=tcp://127.0.0.1:{port}", "--metrics-bind-address=0"]
+    command += ["--compact-interval=1s", "--compact-min-retain=20"]
     daemon = plane._daemon("store", "kine", [*command, f"--endpoint=sqlite://{database}?_journal_mode=WAL&_busy_timeout=30000&_txlock=immediate"])
     daemon.endpoint = f"http://127.0.0.1:{port}"
     daemon.start()
     return daemon
+
+
+def count(database: Path, where: str) -> int:
+    """Rows of kine's table."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return connection.execute(f"SELECT count(*) FROM kine WHERE {where}").fetchone()[0]
 
 
 def content(plane: Plane, server: Daemon) -> dict[str, dict[str, str]]:
@@ -57,6 +66,12 @@ class Kine(unittest.TestCase):
             play(["load", real.facts["kubeconfig"], "create", "-n", "300"])
             play(["kinds", real.facts["kubeconfig"]])
             play(["fill", real.facts["kubeconfig"]])
+            self.wait_compacted(original)
+            real.stop()
+            store.stop()
+            store = self.with_a_gap(plane, original)
+            real = plane.apiserver("upstream", store)
+            self.assertGreaterEqual(count(original, "name LIKE 'gap-%'"), 3)
             before = content(plane, real)
             self.assertGreater(sum(len(objects) for objects in before.values()), 350)
             real.stop()
@@ -80,6 +95,28 @@ class Kine(unittest.TestCase):
             returned = plane.apiserver("upstream", kine(plane, back))
             self.compare(after, content(plane, returned))
             play(["load", returned.facts["kubeconfig"], "patch", "-n", "50", "-namespace", "load"])
+
+    def with_a_gap(self, plane: Plane, database: Path) -> Daemon:
+        """A revision without a row, as a transaction that never ended leaves it: kine fills it."""
+        with sqlite3.connect(database) as connection:
+            connection.execute("UPDATE sqlite_sequence SET seq = seq + 3 WHERE name = 'kine'")
+        store = kine(plane, database)
+        filler = plane.apiserver("upstream", store)
+        wait_until("kine filling the gap", lambda: count(database, "name LIKE 'gap-%'") >= 3, 60, store.tail)
+        filler.stop()
+        return store
+
+    def wait_compacted(self, database: Path) -> None:
+        """Kine forgot what was superseded and deleted, but for the newest revisions."""
+        compacted = "SELECT prev_revision FROM kine WHERE name = 'compact_rev_key'"
+        head = "SELECT max(id) FROM kine"
+
+        def done() -> bool:
+            with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+                at, last = (connection.execute(query).fetchone()[0] for query in (compacted, head))
+            return at > last - 100
+
+        wait_until("kine's compaction", done, 60)
 
     def compare(self, expected: dict[str, dict[str, str]], found: dict[str, dict[str, str]]) -> None:
         """Every object of before is there and the same; servers add objects of their own at start."""

@@ -5,6 +5,7 @@
 //! ([`store`]) as bytes; what is served is a snapshot ([`registry`]) that is swapped whole.
 
 pub mod admission;
+pub mod aggregate;
 pub mod alloc;
 pub mod audit;
 pub mod auth;

@@ -67,6 +67,7 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         (Some(policy), Some(log)) => Some(Arc::new(Audit::open(policy, log)?)),
         _ => None,
     };
+    let aggregator = crate::aggregate::Aggregator::follow(&store, &registry);
     let kubelets = Kubelets::from_settings(&settings).context("kubelet certificates")?;
     let supervisor = settings.supervisor.clone().map(crate::supervisor::Supervisor::new);
     let supervisor = supervisor.transpose().context("supervisor")?.map(Arc::new);
@@ -84,6 +85,7 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
         policy,
         kubelets,
         documents: Documents,
+        aggregator,
         supervisor,
         registry: RwLock::new(Arc::new(registry)),
         settings,
@@ -111,6 +113,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         tokio::spawn(compact::run(kv, cache, Duration::from_secs(interval)));
     }
     tokio::spawn(crate::start::run(server.clone()));
+    tokio::spawn(crate::aggregate::available::run(server.clone()));
     if let Some(supervisor) = server.supervisor.clone() {
         tokio::spawn(supervisor.start(server.clone()));
     }

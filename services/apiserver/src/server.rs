@@ -45,6 +45,8 @@ pub struct Server {
     pub kubelets: crate::sub::connect::Kubelets,
     /// Discovery and OpenAPI.
     pub documents: crate::endpoints::documents::Documents,
+    /// API servers behind this one.
+    pub aggregator: Arc<crate::aggregate::Aggregator>,
     /// What agents join by.
     pub supervisor: Option<Arc<crate::supervisor::Supervisor>>,
     /// What is served; swapped whole.

@@ -17,18 +17,43 @@ pub fn client_config(
     authority: Option<&Path>,
     identity: Option<(&Path, &Path)>,
 ) -> anyhow::Result<ClientConfig> {
+    config(authority.map_or(Trust::Anybody, Trust::File), identity)
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone, Copy)]
+pub enum Trust<'a> {
+    /// Whoever answers.
+    Anybody,
+    /// The authorities of a file.
+    File(&'a Path),
+    /// The authorities of PEM text.
+    Pem(&'a [u8]),
+}
+
+/// A configuration that trusts whom it is told to and presents a certificate.
+///
+/// # Errors
+/// A file cannot be read or holds nothing usable.
+pub fn config(trust: Trust<'_>, identity: Option<(&Path, &Path)>) -> anyhow::Result<ClientConfig> {
     let provider = web::provider();
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let builder = match authority {
-        Some(file) => {
-            let mut roots = RootCertStore::empty();
+    let mut roots = RootCertStore::empty();
+    let builder = match trust {
+        Trust::File(file) => {
             for certificate in CertificateDer::pem_file_iter(file)? {
                 roots.add(certificate?)?;
             }
             builder.with_root_certificates(roots)
         }
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        Trust::Pem(text) => {
+            for certificate in CertificateDer::pem_slice_iter(text) {
+                roots.add(certificate?)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        Trust::Anybody => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
     };
     match identity {
         None => Ok(builder.with_no_client_auth()),

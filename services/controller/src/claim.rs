@@ -53,7 +53,7 @@ pub(crate) fn claim<'a, O: Selects, K: Kind>(
     owner: &'a O,
     plan: &mut Plan,
 ) -> Result<Vec<&'a Arc<K>>, Error> {
-    let mut claimed = Vec::new();
+    let (mut claimed, first) = (Vec::new(), plan.writes.len());
     for object in view.owned::<K>(owner.uid()) {
         if owner.selects(object.as_ref()) {
             claimed.push(object);
@@ -72,6 +72,9 @@ pub(crate) fn claim<'a, O: Selects, K: Kind>(
             adopted.metadata_mut().owner_references.get_or_insert_default().push(owner.owner_reference());
             plan.update(orphan.as_ref(), &adopted)?;
         }
+    }
+    for write in &mut plan.writes[first..] {
+        write.together();
     }
     Ok(claimed)
 }

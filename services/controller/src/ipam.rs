@@ -108,11 +108,18 @@ impl Controller for NodeIpam {
             n.spec.as_ref().and_then(|s| s.pod_cidr.as_deref()).unwrap_or_default().is_empty()
                 && !n.deleting()
         };
-        for node in ask.view.all::<Node>().filter(is_bare) {
+        let mut bare: Vec<_> = ask.view.all::<Node>().filter(is_bare).collect();
+        bare.sort_by(|a, b| a.name().cmp(b.name()));
+        // each goes on where it gave the last part: what lies before is taken
+        let parts = |(range, length): &(Range, u8)| {
+            let (range, length) = (*range, *length);
+            (0..).map_while(move |n| range.part(n, length))
+        };
+        let mut parts: Vec<_> = self.ranges.iter().map(parts).collect();
+        for node in bare {
             let mut shares = Vec::new();
-            for (range, length) in &self.ranges {
-                let free = (0..).map_while(|n| range.part(n, *length)).find(|part| !taken.contains(part));
-                let Some(free) = free else {
+            for parts in &mut parts {
+                let Some(free) = parts.find(|part| !taken.contains(part)) else {
                     let message = format!("Node {} status is now: CIDRNotAvailable", node.name());
                     plan.events.push(Event::normal(node.as_ref(), "CIDRNotAvailable", message));
                     return Ok(plan);

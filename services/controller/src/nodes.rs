@@ -213,14 +213,31 @@ fn unready(plan: &mut Plan, ask: &Ask<'_>, node: &Node) {
     }
 }
 
+fn no_execute(node: &Node) -> impl Iterator<Item = &Taint> {
+    let taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    taints.filter(|t| t.effect == "NoExecute")
+}
+
+/// Whether a node has a taint pods may have to go for.
+fn evicts(node: &Node) -> bool {
+    no_execute(node).next().is_some()
+}
+
 impl Controller for TaintEviction {
     fn name(&self) -> &'static str {
         "taint-eviction-controller"
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let of_node = Watch::map::<Node>(|view, node| crate::pods::keys_on(view, node.name()));
-        vec![Watch::root::<Pod>(), of_node]
+        // a node's state before and after a change is asked, so that a taint that goes is seen too
+        let of_node = Watch::map::<Node>(|view, node| {
+            if evicts(node) { crate::pods::keys_on(view, node.name()) } else { Vec::new() }
+        });
+        let of_pod = Watch::map::<Pod>(|view, pod| {
+            let node = view.named::<Node>("", node_name(pod));
+            node.filter(|n| evicts(n)).map(|_| pod.key()).into_iter().collect()
+        });
+        vec![of_pod, of_node]
     }
 
     fn writes(&self) -> Vec<Permit> {
@@ -233,12 +250,7 @@ impl Controller for TaintEviction {
             return Ok(plan);
         };
         let Some(node) = ask.view.get::<Node>(&Key::new("", node_name(pod))) else { return Ok(plan) };
-        let taints: Vec<&Taint> = node
-            .spec
-            .iter()
-            .flat_map(|s| s.taints.iter().flatten())
-            .filter(|t| t.effect == "NoExecute")
-            .collect();
+        let taints: Vec<&Taint> = no_execute(node).collect();
         if taints.is_empty() {
             return Ok(plan);
         }

@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use client::{DeleteOptions, Key, Patch, Preconditions, Propagation};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Kind, Need, Permit, Plan, View, Watch};
 use serde_json::json;
 
 use crate::common::{created, is_terminal, node_name};
@@ -17,6 +18,10 @@ use crate::common::{created, is_terminal, node_name};
 const KEPT: usize = 12_500;
 /// How long a node must be gone before its pods are.
 const QUARANTINE: i64 = 40;
+/// How often ended pods are counted.
+const PERIOD: i64 = 20;
+/// Ended pods deleted by one plan, at most.
+const BURST: usize = 500;
 
 /// Deletes pods of nodes that are gone, pods that never got a node, and old ended ones.
 #[derive(Debug)]
@@ -42,64 +47,129 @@ fn end(plan: &mut Plan, pod: &Pod, ask: &Ask<'_>, message: &str) {
     plan.delete_with(pod, force(pod));
 }
 
+/// The key under which ended pods are counted; no node has this name.
+const ENDED: &str = "";
+
+/// A node that is gone, since when.
+#[derive(Debug, Clone, Copy)]
+struct Missing(Option<Timestamp>);
+
+fn is_out_of_service(node: &Node) -> bool {
+    let mut taints = node.spec.iter().flat_map(|s| s.taints.iter().flatten());
+    taints.any(|t| t.key == "node.kubernetes.io/out-of-service")
+}
+
+/// The keys a pod gives work to: itself without a node, its node when that is gone or out of service, and all that have
+/// ended. Every other pod costs a look.
+fn concerns(view: &View, pod: &Pod) -> Vec<Key> {
+    let (node, mut keys) = (node_name(pod), Vec::new());
+    if is_terminal(pod) && !pod.deleting() {
+        keys.push(Key::new("", ENDED));
+    }
+    if node.is_empty() {
+        keys.extend(pod.deleting().then(|| pod.key()));
+        return keys;
+    }
+    let known = view.named::<Node>("", node);
+    if known.is_none_or(|n| pod.deleting() && is_out_of_service(n)) {
+        keys.push(Key::new("", node));
+    }
+    keys
+}
+
+impl PodGc {
+    /// Pods of a node: all of one that is gone for long, those being deleted of one out of service.
+    fn of_node(plan: &mut Plan, ask: &Ask<'_>) -> Result<(), Error> {
+        let name = ask.key.name.as_str();
+        let missing = ask.remembered::<Missing>().and_then(|m| m.0);
+        let mut pods = ask.view.indexed::<Pod>(name).peekable();
+        if let Some(node) = ask.view.get::<Node>(ask.key) {
+            if missing.is_some() {
+                plan.remember(Missing(None));
+            }
+            let conditions = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+            let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+            if is_out_of_service(node) && !ready {
+                for pod in pods.filter(|p| p.deleting()) {
+                    end(plan, pod, ask, "PodGC: node with out-of-service taint");
+                }
+            }
+            return Ok(());
+        }
+        if pods.peek().is_none() {
+            return Ok(());
+        }
+        let since = missing.unwrap_or(ask.now);
+        plan.remember(Missing(Some(since)));
+        let left = since.as_second() + QUARANTINE - ask.now.as_second();
+        if left > 0 {
+            plan.again(Duration::from_secs(u64::try_from(left).unwrap_or(1)));
+            return Ok(());
+        }
+        // the cache may lag behind: only the server says that there is none
+        let path = Node::resource().object(ask.key, "");
+        match plan.need(ask, Need::read(path)) {
+            None => {}
+            Some(Ok(_)) => plan.again(Duration::from_secs(QUARANTINE.unsigned_abs())),
+            Some(Err(refusal)) if refusal.is_not_found() => {
+                for pod in pods {
+                    end(plan, pod, ask, "PodGC: node no longer exists");
+                }
+            }
+            Some(Err(refusal)) => return Err(Error::Invalid(refusal.to_string())),
+        }
+        Ok(())
+    }
+
+    /// The oldest of too many pods that have ended, counted at most once in a period.
+    fn ended(plan: &mut Plan, ask: &Ask<'_>) {
+        if let Some(last) = ask.remembered::<Timestamp>() {
+            let left = last.as_second() + PERIOD - ask.now.as_second();
+            if left > 0 {
+                plan.again(Duration::from_secs(left.unsigned_abs()));
+                return;
+            }
+        }
+        plan.remember(ask.now);
+        let mut ended: Vec<_> = ask.view.all::<Pod>().filter(|p| is_terminal(p) && !p.deleting()).collect();
+        let surplus = ended.len().saturating_sub(KEPT);
+        if surplus == 0 {
+            return;
+        }
+        ended.sort_by_cached_key(|p| (created(p.as_ref()), p.key()));
+        for pod in ended.into_iter().take(surplus.min(BURST)) {
+            plan.delete_with(pod.as_ref(), force(pod)).together();
+        }
+        plan.again(Duration::from_secs(PERIOD.unsigned_abs()));
+    }
+}
+
 impl Controller for PodGc {
     fn name(&self) -> &'static str {
         "pod-garbage-collector-controller"
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let of_node =
-            Watch::map::<Node>(|view, node| view.indexed::<Pod>(node.name()).map(|p| p.key()).collect());
-        vec![Watch::root::<Pod>(), of_node]
+        vec![Watch::root::<Node>(), Watch::map::<Pod>(concerns)]
     }
 
     fn writes(&self) -> Vec<Permit> {
         vec![Permit::of::<Pod>("delete"), Permit::sub::<Pod>("status", "patch")]
     }
 
-    fn period(&self) -> Option<Duration> {
-        Some(Duration::from_secs(20))
-    }
-
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(pod) = ask.view.get::<Pod>(ask.key) else { return Ok(plan) };
-        let node = node_name(pod);
-        if node.is_empty() {
-            if pod.deleting() {
-                end(&mut plan, pod, ask, "PodGC: unscheduled and terminating");
-            }
-            return Ok(plan);
-        }
-        let Some(found) = ask.view.named::<Node>("", node) else {
-            let since =
-                pod.metadata.deletion_timestamp.as_ref().map_or_else(|| created(pod.as_ref()), |t| t.0);
-            let left = since.as_second() + QUARANTINE - ask.now.as_second();
-            if left > 0 {
-                plan.again(Duration::from_secs(u64::try_from(left).unwrap_or(1)));
+        if ask.key.namespace.is_empty() {
+            if ask.key.name == ENDED {
+                Self::ended(&mut plan, ask);
             } else {
-                end(&mut plan, pod, ask, "PodGC: node no longer exists");
+                Self::of_node(&mut plan, ask)?;
             }
-            return Ok(plan);
-        };
-        let taints = found.spec.iter().flat_map(|s| s.taints.iter().flatten());
-        let out_of_service = taints.into_iter().any(|t| t.key == "node.kubernetes.io/out-of-service");
-        let ready = found
-            .status
-            .iter()
-            .flat_map(|s| s.conditions.iter().flatten())
-            .any(|c| c.type_ == "Ready" && c.status == "True");
-        if pod.deleting() && out_of_service && !ready {
-            end(&mut plan, pod, ask, "PodGC: node with out-of-service taint");
-        } else if is_terminal(pod) && !pod.deleting() {
-            let mut ended: Vec<_> = ask.view.all::<Pod>().filter(|p| is_terminal(p)).collect();
-            if ended.len() > KEPT {
-                ended.sort_by_key(|p| created(p.as_ref()));
-                let surplus = ended.len() - KEPT;
-                if ended.iter().take(surplus).any(|p| p.uid() == pod.uid()) {
-                    plan.delete_with(pod.as_ref(), force(pod));
-                }
-            }
+        } else if let Some(pod) = ask.view.get::<Pod>(ask.key)
+            && pod.deleting()
+            && node_name(pod).is_empty()
+        {
+            end(&mut plan, pod, ask, "PodGC: unscheduled and terminating");
         }
         Ok(plan)
     }

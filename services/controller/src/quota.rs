@@ -25,8 +25,17 @@ pub(crate) struct Quotas;
 
 type Usage = BTreeMap<String, Quantity>;
 
+/// Objects that went or changed; a new one is counted by admission already, before the view has it: counting anew then
+/// could take back what admission counted for the next.
+///
+/// # Upstream
+/// `pkg/controller/resourcequota/resource_quota_monitor.go` `QuotaMonitor`, `pkg/quota/v1/install/update_filter.go`
 fn in_namespace<K: Kind>() -> Watch {
     Watch::map::<K>(|view, object| {
+        let current = view.get::<K>(&object.key());
+        if current.is_some_and(|c| c.metadata().resource_version == object.metadata().resource_version) {
+            return Vec::new();
+        }
         view.list::<ResourceQuota>(object.namespace()).map(|q| q.key()).collect::<Vec<Key>>()
     })
 }

@@ -6,9 +6,12 @@
 
 pub mod cgroups;
 pub mod collect;
+pub mod devices;
 pub mod events;
 pub mod eviction;
+pub mod measure;
 pub mod node;
+pub mod plugins;
 pub mod pod;
 pub mod probes;
 pub mod quantity;
@@ -24,6 +27,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use client::{Cache, CacheBuilder, Client, Resource};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use cgroups::Cgroups;
 use events::Events;
@@ -86,6 +90,14 @@ pub struct Kubelet {
     pub eviction: eviction::Eviction,
     /// Since when images are not used.
     pub image_ages: collect::images::Ages,
+    /// How long things take.
+    pub measures: measure::Measures,
+    /// Where claims' volumes are, by the pod's uid and the volume's name.
+    pub claims: volumes::Claims,
+    /// Devices of plugins.
+    pub devices: devices::Devices,
+    /// Drivers of volumes.
+    pub drivers: volumes::csi::Drivers,
     /// Whether the machine is going down.
     pub shutdown: shutdown::Shutdown,
     /// The node's status has to be told before its time.
@@ -97,7 +109,18 @@ pub struct Kubelet {
 impl Kubelet {
     /// What of the machine pods may use.
     pub fn allocatable(&self) -> Amounts {
-        self.allocatable.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut out = self.allocatable.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let devices = self.devices.amounts();
+        out.extend(devices.into_iter().map(|(name, a)| (name, Quantity(a.allocatable.to_string()))));
+        out
+    }
+
+    /// As [`Self::allocatable`], but what pods have counts as there, whatever has become of its plugin.
+    pub fn room(&self) -> Amounts {
+        let mut out = self.allocatable();
+        let held = self.devices.amounts().into_iter();
+        out.extend(held.map(|(name, a)| (name, Quantity(a.allocatable.max(a.taken).to_string()))));
+        out
     }
 
     /// Connects to everything; nothing is changed yet.
@@ -132,6 +155,10 @@ impl Kubelet {
             stats: stats::Stats::default(),
             eviction: eviction::Eviction::default(),
             image_ages: collect::images::Ages::default(),
+            measures: measure::Measures::default(),
+            claims: volumes::Claims::default(),
+            devices: devices::Devices::new(settings.root_dir.join("device-plugins")),
+            drivers: volumes::csi::Drivers::new(&settings.root_dir),
             shutdown: shutdown::Shutdown::default(),
             node_changed: tokio::sync::Notify::new(),
             settings,
@@ -214,6 +241,8 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     tasks.spawn(node::lease::run(Arc::clone(&kubelet)));
     tasks.spawn(pod::workers::run(Arc::clone(&kubelet)));
     tasks.spawn(collect::run(Arc::clone(&kubelet)));
+    tasks.spawn(devices::run(Arc::clone(&kubelet)));
+    tasks.spawn(plugins::run(Arc::clone(&kubelet)));
     tasks.spawn(eviction::run(Arc::clone(&kubelet), thresholds));
     let shutdown =
         tokio_util::task::AbortOnDropHandle::new(tokio::spawn(shutdown::run(Arc::clone(&kubelet))));

@@ -84,6 +84,7 @@ impl Decider {
         state: &mut State,
         world: &World,
     ) -> Decision {
+        state.nodes.tidy();
         let all = state.nodes.order().len();
         if all == 0 {
             return Decision::Refuse(Refusal {
@@ -158,6 +159,7 @@ impl Decider {
         state: &mut State,
         world: &World,
     ) -> BTreeMap<String, i64> {
+        state.nodes.tidy();
         self.templates.resize_with(self.templates.len().max(1), Templates::default);
         let Ok(own) = Own::of(pod, profile, state, world) else { return BTreeMap::new() };
         let template = self.templates[0].of(&pod.class, profile, state, world);

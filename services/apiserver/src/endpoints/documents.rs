@@ -29,7 +29,7 @@ fn group_version(group: &str, version: &str) -> String {
 }
 
 /// The built-in resources that are served.
-fn served(server: &Server) -> Vec<&'static Facts> {
+pub(crate) fn served(server: &Server) -> Vec<&'static Facts> {
     let registry = server.registry();
     let on = |f: &&Facts| {
         let stored = registry.find(f.group, f.version, f.plural).is_some();
@@ -226,6 +226,7 @@ impl Documents {
             paths.push(path.to_owned());
         }
         paths.sort();
+        server.aggregator.add_paths(&mut paths);
         json!({"paths": paths}).to_string()
     }
 
@@ -239,7 +240,11 @@ impl Documents {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let document = match parts.as_slice() {
             ["api"] | ["apis"] if wants_aggregated(accept) => {
-                return Some(with_etag(request, &aggregated(&all, parts[0] == "api")));
+                let mut document = aggregated(&all, parts[0] == "api");
+                if let (["apis"], Some(items)) = (parts.as_slice(), document["items"].as_array_mut()) {
+                    server.aggregator.add_discovery(items);
+                }
+                return Some(with_etag(request, &document));
             }
             ["api"] => {
                 let address =
@@ -251,15 +256,18 @@ impl Documents {
                 })
             }
             ["apis"] => {
-                let list: Vec<Value> = groups(&all).iter().map(|(g, v)| group_document(g, v)).collect();
+                let mut list: Vec<Value> = groups(&all).iter().map(|(g, v)| group_document(g, v)).collect();
+                server.aggregator.add_groups(&mut list);
                 json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
             }
             ["apis", group] => {
-                let found = groups(&all).into_iter().find(|(g, _)| g == group)?;
-                let mut document = group_document(found.0, &found.1);
-                document["kind"] = "APIGroup".into();
-                document["apiVersion"] = "v1".into();
-                document
+                let ours = groups(&all).into_iter().find(|(g, _)| g == group).map(|found| {
+                    let mut document = group_document(found.0, &found.1);
+                    document["kind"] = "APIGroup".into();
+                    document["apiVersion"] = "v1".into();
+                    document
+                });
+                server.aggregator.group(group, ours)?
             }
             ["api", version] => resource_list(&all, "", version)?,
             ["apis", group, version] => resource_list(&all, group, version)?,

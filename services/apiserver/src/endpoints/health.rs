@@ -14,13 +14,14 @@ use crate::request::info::query_pairs;
 use crate::server::Server;
 
 /// Start-up steps as upstream names their checks; each is done once.
-pub const STEPS: [&str; 6] = [
+pub const STEPS: [&str; 7] = [
     "poststarthook/bootstrap-controller",
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "poststarthook/start-kubernetes-service-cidr-controller",
     "poststarthook/start-system-namespaces-controller",
     "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/kube-apiserver-autoregistration",
 ];
 
 /// What is ready.

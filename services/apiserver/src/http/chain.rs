@@ -15,6 +15,7 @@ use web::{Body, Peer};
 
 use super::websocket::{Content, Wish};
 use super::{limits, response};
+use crate::aggregate;
 use crate::audit::{Asked, Audit, Record};
 use crate::auth::{Attributes, Credentials, Decision, User, impersonate, refusal};
 use crate::encode;
@@ -197,6 +198,9 @@ async fn chain(
     audited.annotate("authorization.k8s.io/decision", decision);
     audited.annotate("authorization.k8s.io/reason", "");
     allowed?;
+    if let Some(service) = server.aggregator.answers(&info.path) {
+        return Ok(aggregate::proxy::pass_on(server, &service, &user, peer, request).await);
+    }
     if !info.is_resource {
         return endpoints::answer(server, &info, &user, request).await;
     }

@@ -1,5 +1,6 @@
 //! What the API server itself puts into a cluster, and keeps there.
 
+mod api_services;
 mod authentication;
 mod identity;
 mod kubernetes_service;
@@ -140,6 +141,7 @@ pub async fn run(server: Arc<Server>) {
     until_done(&server, "poststarthook/bootstrap-controller", kubernetes_service::ensure_all).await;
     let authentication = "poststarthook/start-cluster-authentication-info-controller";
     until_done(&server, authentication, authentication::ensure_all).await;
+    until_done(&server, "poststarthook/kube-apiserver-autoregistration", api_services::ensure_all).await;
     loop {
         for (what, round) in [
             ("namespaces", namespaces::ensure_all(server.clone()).await),

@@ -295,7 +295,7 @@ async fn stream(
 }
 
 /// Headers that are about one connection only.
-fn hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
@@ -421,7 +421,8 @@ impl Target {
     }
 }
 
-async fn splice(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
+/// Hands bytes through between two upgraded connections until one ends.
+pub(crate) async fn splice(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
     let (ours, theirs) = match tokio::try_join!(ours, theirs) {
         Ok(both) => both,
         Err(error) => {

@@ -61,6 +61,36 @@ pub(super) async fn node(server: &Arc<Server>, info: &RequestInfo) -> Result<Tar
     Ok(Target { tls: kubelet || scheme == "https", kubelet, host, port, path: rest_path(info) })
 }
 
+/// A service's ready endpoints of a port: addresses and their ports.
+pub(crate) fn ready_endpoints(
+    server: &Arc<Server>,
+    namespace: &str,
+    service: &str,
+    port_name: &str,
+) -> Result<Vec<(String, u16)>> {
+    let text = |v: &Value, key: &str| v.at(&[key]).and_then(Value::as_str).unwrap_or("").to_owned();
+    let slices = server.peek_objects("discovery.k8s.io", "endpointslices", namespace)?;
+    let mut targets: Vec<(String, u16)> = Vec::new();
+    for slice in slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(service)) {
+        let port = slice.list_at(&["ports"]).iter().find(|p| text(p, "name") == port_name);
+        let port =
+            port.and_then(|p| p.at(&["port"])).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
+        let Some(port) = port else { continue };
+        for endpoint in slice.list_at(&["endpoints"]) {
+            let ready = endpoint.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true);
+            let address = endpoint
+                .at(&["addresses"])
+                .and_then(Value::as_list)
+                .and_then(|l| l.first())
+                .and_then(Value::as_str);
+            if let (true, Some(address)) = (ready, address) {
+                targets.push((address.to_owned(), port));
+            }
+        }
+    }
+    Ok(targets)
+}
+
 /// One of a service's ready endpoints, any.
 pub(super) async fn service(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
     let (scheme, name, wanted) = split_name(&info.name);
@@ -80,25 +110,7 @@ pub(super) async fn service(server: &Arc<Server>, info: &RequestInfo) -> Result<
         errors::unavailable(format!("no service port {wanted:?} found for service {name:?}"))
     })?;
     let port_name = text(chosen, "name");
-    let slices = server.peek_objects("discovery.k8s.io", "endpointslices", &info.namespace)?;
-    let mut targets: Vec<(String, u16)> = Vec::new();
-    for slice in slices.iter().filter(|s| s.label("kubernetes.io/service-name") == Some(name)) {
-        let port = slice.list_at(&["ports"]).iter().find(|p| text(p, "name") == port_name);
-        let port =
-            port.and_then(|p| p.at(&["port"])).and_then(Value::as_int).and_then(|p| u16::try_from(p).ok());
-        let Some(port) = port else { continue };
-        for endpoint in slice.list_at(&["endpoints"]) {
-            let ready = endpoint.at(&["conditions", "ready"]).and_then(Value::as_bool).unwrap_or(true);
-            let address = endpoint
-                .at(&["addresses"])
-                .and_then(Value::as_list)
-                .and_then(|l| l.first())
-                .and_then(Value::as_str);
-            if let (true, Some(address)) = (ready, address) {
-                targets.push((address.to_owned(), port));
-            }
-        }
-    }
+    let mut targets = ready_endpoints(server, &info.namespace, name, &port_name)?;
     if targets.is_empty() {
         return Err(unavailable());
     }

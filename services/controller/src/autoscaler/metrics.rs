@@ -22,6 +22,8 @@ use serde_json::Value;
 use super::usage::{Calculation, Proposal, Sample, Target, Tolerance};
 use crate::common::{is_ready, phase};
 
+const NO_METRICS: &str = "the server could not find the requested resource (get pods.metrics.k8s.io)";
+
 /// What a metric is measured for.
 pub(super) struct Scope<'a> {
     pub(super) ask: &'a Ask<'a>,
@@ -124,7 +126,12 @@ impl Scope<'_> {
             self.namespace(),
             encoded(self.selector)
         );
-        let wrong = |e: String| format!("unable to fetch metrics from resource metrics API: {e}");
+        let wrong = |e: String| {
+            // a path nobody serves is answered by plain text, which upstream's client puts so
+            let unserved = e == "404 page not found";
+            let e = if unserved { NO_METRICS } else { e.as_str() };
+            format!("unable to fetch metrics from resource metrics API: {e}")
+        };
         let Some(list) = read(plan, self.ask, path).map_err(wrong)? else { return Ok(None) };
         if items(list).is_empty() {
             return Err("no metrics returned from resource metrics API".into());

@@ -115,8 +115,8 @@ async fn follow(collector: Arc<Collector>, resource: Resource) {
                 lock(&collector.unlisted).remove(&resource);
                 continue;
             }
-            WatchEvent::Listed(bytes) | WatchEvent::Applied(bytes) => (bytes, false),
-            WatchEvent::Deleted(bytes) => (bytes, true),
+            WatchEvent::Listed(sent) | WatchEvent::Applied(sent) => (sent.bytes, false),
+            WatchEvent::Deleted(sent) => (sent.bytes, true),
         };
         match serde_json::from_slice::<Item>(&bytes) {
             Ok(item) if gone => collector.remove(&item.metadata.uid),

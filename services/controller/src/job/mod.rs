@@ -140,9 +140,11 @@ impl<'a> Work<'a> {
         ask: &'a Ask<'a>,
         job: &'a Arc<Job>,
         spec: &'a JobSpec,
-        pods: Vec<&'a Arc<Pod>>,
+        mut pods: Vec<&'a Arc<Pod>>,
         plan: Plan,
     ) -> Self {
+        // lists in the status and the pod a message names do not depend on the order of the cache
+        pods.sort_by(|a, b| a.name().cmp(b.name()));
         Self { ask, job, spec, pods, status: job.status.clone().unwrap_or_default(), plan }
     }
 
@@ -521,7 +523,8 @@ impl<'a> Work<'a> {
         let done = self.known("Complete").is_some() || self.known("Failed").is_some();
         let live = if ending || self.suspended() { 0 } else { active.len() as i32 };
         let count = |n: i32| Some(n).filter(|n| *n > 0);
-        let ready = if ending { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
+        // never more than are active: the API server refuses that
+        let ready = if live == 0 { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
         self.status.active = if done { None } else { count(live) };
         self.status.ready = Some(ready);
         self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);

@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints,
     NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::{Value, json};
 
@@ -170,6 +171,9 @@ async fn tell(kubelet: &Kubelet, told: Option<&NodeStatus>, fresh: &NodeStatus) 
     if let (Some(told), Value::Object(map)) = (told, &mut status) {
         let before = serde_json::to_value(told)?;
         map.retain(|key, value| key == "conditions" || before.get(key) != Some(value));
+        if told.volumes_in_use.is_some() && fresh.volumes_in_use.is_none() {
+            map.insert("volumesInUse".into(), Value::Null);
+        }
     }
     if let Some(addresses) = status.get_mut("addresses").and_then(Value::as_array_mut) {
         addresses.push(json!({ "$patch": "replace" }));
@@ -206,16 +210,24 @@ async fn current(kubelet: &Kubelet) -> NodeStatus {
     let port = i32::from(kubelet.settings.port);
     NodeStatus {
         addresses: Some(addresses),
-        capacity: Some(machine::capacity(&kubelet.settings, &kubelet.machine)),
+        capacity: Some(capacity(kubelet)),
         allocatable: Some(kubelet.allocatable()),
         conditions: Some(conditions(kubelet, ready)),
         daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(DaemonEndpoint { port }) }),
         images: Some(images(kubelet).await),
         node_info: version.ok().map(|v| machine::info(&v, &kubelet.machine)), // told as not ready
         runtime_handlers: handlers,
+        volumes_in_use: Some(kubelet.drivers.in_use()).filter(|v| !v.is_empty()),
         features: Some(k8s_openapi::api::core::v1::NodeFeatures { supplemental_groups_policy: Some(true) }),
         ..NodeStatus::default()
     }
+}
+
+fn capacity(kubelet: &Kubelet) -> crate::quantity::Amounts {
+    let mut out = machine::capacity(&kubelet.settings, &kubelet.machine);
+    let devices = kubelet.devices.amounts();
+    out.extend(devices.into_iter().map(|(name, a)| (name, Quantity(a.capacity.to_string()))));
+    out
 }
 
 type State = (Result<(), String>, Option<Vec<NodeRuntimeHandler>>);

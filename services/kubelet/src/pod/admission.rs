@@ -72,7 +72,9 @@ pub fn resources(others: &[Arc<Pod>], pod: &Pod, allocatable: &Amounts) -> Resul
     let asked =
         containers.flat_map(|c| c.resources.iter().flat_map(|r| r.requests.iter().flat_map(|q| q.keys())));
     names.extend(asked.map(String::as_str));
-    for name in names {
+    // what this node knows nothing of is somebody else's to count
+    let foreign = |name: &str| name.contains('/') && !allocatable.contains_key(name);
+    for name in names.into_iter().filter(|n| !foreign(n)) {
         let requested = pod_request(pod.facts(), name);
         let used: i64 = others.iter().map(|o| pod_request(o.facts(), name)).sum();
         if requested > 0 && used + requested > room(name) {

@@ -5,7 +5,7 @@
 
 use cri::v1;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::apply::Ground;
 use super::facts::{PodFacts, Role};
@@ -65,13 +65,7 @@ pub async fn start(
     };
     security::check_non_root(pod, c, &image.user).map_err(|m| config_error(m, kubelet))?;
     let env = environment(kubelet, ground, c).map_err(|e| config_error(e.0, kubelet))?;
-    for (source, keys) in &env.invalid {
-        let text = format!(
-            "keys [{}] from the EnvFrom {source} were skipped since they are considered invalid environment variable names.",
-            keys.join(", ")
-        );
-        kubelet.events.pod(pod, "", Kind::Warning, "InvalidEnvironmentVariableNames", &text);
-    }
+    left_out(kubelet, pod, &env);
     let hosts = write_hosts(kubelet, ground).map_err(|e| config_error(e.to_string(), kubelet))?;
     let facts = mounts::Facts {
         settings: &kubelet.settings,
@@ -83,6 +77,8 @@ pub async fn start(
         users: ground.users.as_ref(),
     };
     let mounts = mounts::mounts(&facts).map_err(|m| config_error(m, kubelet))?;
+    let blocks = mounts::devices(&facts).map_err(|m| config_error(m, kubelet))?;
+    let given = kubelet.devices.given(pod, c).await.map_err(|m| config_error(m, kubelet))?;
     if let Err(e) = std::fs::create_dir_all(std::path::Path::new(&ground.config.log_directory).join(&c.name))
     {
         return Err(config_error(
@@ -105,6 +101,8 @@ pub async fn start(
         target,
         users: ground.users.clone(),
         extra_groups: Vec::new(),
+        given,
+        blocks,
     };
     let config = container::config(parts);
     let id = create(kubelet, ground, &field, config.clone()).await?;
@@ -223,6 +221,17 @@ fn environment(
         materials: ground.materials,
     };
     env::environment(&facts, c, &variables)
+}
+
+/// Says which variables are left out for their names.
+fn left_out(kubelet: &Kubelet, pod: &Pod, env: &env::Environment) {
+    for (source, keys) in &env.invalid {
+        let text = format!(
+            "keys [{}] from the EnvFrom {source} were skipped since they are considered invalid environment variable names.",
+            keys.join(", ")
+        );
+        kubelet.events.pod(pod, "", Kind::Warning, "InvalidEnvironmentVariableNames", &text);
+    }
 }
 
 fn write_hosts(kubelet: &Kubelet, ground: &Ground<'_>) -> std::io::Result<Option<std::path::PathBuf>> {

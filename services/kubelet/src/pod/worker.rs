@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{DeleteOptions, Key, Patch, PatchParams, Preconditions, Resource};
 use jiff::{SignedDuration, Timestamp};
@@ -76,6 +76,8 @@ pub struct Worker {
     pub(super) handle: Arc<Handle>,
     wanted: watch::Receiver<Wanted>,
     pub(super) memory: Memory,
+    /// When it was first seen, until it runs.
+    begun: Option<Instant>,
     told: PodStatus,
     told_version: u64,
     admitted: bool,
@@ -118,6 +120,7 @@ impl Worker {
             handle,
             wanted,
             memory,
+            begun: Some(Instant::now()),
             told: PodStatus::default(),
             told_version: 0,
             admitted: false,
@@ -141,6 +144,7 @@ impl Worker {
                 self.memory.resize.restore(&status.name, resources);
             }
         }
+        self.begun = self.begun.filter(|_| self.told.start_time.is_none());
         self.finished = matches!(self.told.phase.as_deref(), Some("Failed" | "Succeeded"));
     }
 
@@ -158,7 +162,12 @@ impl Worker {
             let wanted = self.wanted.borrow_and_update().clone();
             self.refresh(&wanted.pod);
             self.memory.wake = None;
-            match Box::pin(self.step(&wanted)).await {
+            let begun = Instant::now();
+            let step = Box::pin(self.step(&wanted)).await;
+            let measures = &self.kubelet.measures;
+            let histogram = if wanted.ending() { &measures.terminate } else { &measures.sync };
+            histogram.observe(begun.elapsed());
+            match step {
                 Step::Done => return,
                 Step::Again => continue,
                 Step::Wait => {}
@@ -202,7 +211,7 @@ impl Worker {
         if !self.admitted {
             let kubelet = Arc::clone(&self.kubelet);
             if observed.sandboxes.is_empty() {
-                if let Err(verdict) = kubelet.workers.admit(&kubelet, &pod) {
+                if let Err(verdict) = super::workers::take_in(&kubelet, &pod).await {
                     kubelet.events.pod(&pod, "", Kind::Warning, &verdict.reason, verdict.cause());
                     self.verdict = Some(*verdict);
                     return Step::Again;
@@ -292,7 +301,7 @@ impl Worker {
     /// How the pod is, for others here, and what of it the API server does not know yet.
     fn compose(&mut self, pod: &Pod, observed: &Observed, terminal: bool) -> Option<Telling> {
         let results = self.memory.probes.results();
-        let new = status(&Facts {
+        let mut new = status(&Facts {
             pod,
             old: &self.told,
             observed,
@@ -304,6 +313,12 @@ impl Worker {
             resize: &self.memory.resize,
             now: Timestamp::now(),
         });
+        self.kubelet.devices.tell(pod.uid(), &mut new);
+        if new.phase.as_deref() == Some("Running")
+            && let Some(begun) = self.begun.take()
+        {
+            self.kubelet.measures.start.observe(begun.elapsed());
+        }
         {
             let mut view = self.handle.view.lock().unwrap_or_else(PoisonError::into_inner);
             view.status = new.clone();
@@ -371,12 +386,8 @@ impl Worker {
             self.tell(&pod, &observed, true).await;
         }
         if !self.cleaned {
-            if let Err(error) = self.clean(&pod) {
-                tracing::warn!(
-                    pod = pod.full_name(),
-                    error = crate::chain(&error),
-                    "Cleaning up after a pod"
-                );
+            if let Err(error) = self.clean(&pod).await {
+                tracing::warn!(pod = pod.full_name(), error, "Cleaning up after a pod");
                 self.memory.retry();
                 return Step::Wait;
             }
@@ -392,12 +403,14 @@ impl Worker {
     }
 
     /// Gives back what only a running pod needs.
-    fn clean(&mut self, pod: &Pod) -> std::io::Result<()> {
-        crate::volumes::remove(&self.kubelet, pod.uid())?;
+    async fn clean(&mut self, pod: &Pod) -> Result<(), String> {
+        crate::volumes::csi::tear_down(&self.kubelet, pod.uid()).await?;
+        crate::volumes::remove(&self.kubelet, pod.uid()).map_err(|e| crate::chain(&e))?;
         if !self.kubelet.cgroups.systemd {
-            self.kubelet.cgroups.remove_pod(pod)?;
+            self.kubelet.cgroups.remove_pod(pod).map_err(|e| crate::chain(&e))?;
         }
         self.kubelet.workers.release(pod.uid());
+        self.kubelet.devices.release(pod.uid());
         self.handle.set_ended();
         Ok(())
     }

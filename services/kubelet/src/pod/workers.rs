@@ -127,7 +127,7 @@ impl Workers {
         let facts = admission::Facts {
             node: node.as_deref(),
             others: &others,
-            allocatable: &kubelet.allocatable(),
+            allocatable: &kubelet.room(),
             allowed_sysctls: &kubelet.settings.allowed_unsafe_sysctls,
         };
         kubelet.shutdown.admit()?;
@@ -145,7 +145,7 @@ impl Workers {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let others: Vec<_> =
             admitted.iter().filter(|(u, _)| *u != pod.uid()).map(|(_, p)| Arc::clone(p)).collect();
-        admission::resources(&others, pod, &kubelet.allocatable())?;
+        admission::resources(&others, pod, &kubelet.room())?;
         admitted.insert(pod.uid().to_owned(), Arc::clone(pod));
         Ok(())
     }
@@ -169,6 +169,18 @@ impl Workers {
     fn remove(&self, uid: &str) {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
+}
+
+/// Takes a pod in and gives it its devices.
+///
+/// # Errors
+/// Why it cannot be.
+pub async fn take_in(kubelet: &Kubelet, pod: &Arc<Pod>) -> Result<(), Box<Verdict>> {
+    kubelet.workers.admit(kubelet, pod)?;
+    kubelet.devices.allocate(pod).await.map_err(|error| {
+        let cause = format!("Allocate failed due to {error}, which is unexpected");
+        Box::new(Verdict::rejected("UnexpectedAdmissionError", cause))
+    })
 }
 
 /// A pod is wanted like this: tells its worker, or starts one.

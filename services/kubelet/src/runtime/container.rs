@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use super::expand::expand;
 use super::security::{self, ImageUser};
 use super::{labels, resources};
+use crate::devices::Given;
 use crate::settings::Settings;
 
 /// What a container is made from, beside its spec.
@@ -40,6 +41,10 @@ pub struct Parts<'a> {
     pub users: Option<v1::UserNamespace>,
     /// Groups that volumes bring along.
     pub extra_groups: Vec<i64>,
+    /// What its devices bring along.
+    pub given: Given,
+    /// Volumes it sees as devices.
+    pub blocks: Vec<v1::Device>,
 }
 
 /// A log's path in the pod's log directory.
@@ -68,6 +73,8 @@ pub fn config(parts: Parts<'_>) -> v1::ContainerConfig {
         &parts.extra_groups,
         parts.users.as_ref(),
     );
+    let mut annotations = labels::container_annotations(pod, c, parts.restarts);
+    annotations.extend(parts.given.annotations);
     v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata {
             name: c.name.clone(),
@@ -82,13 +89,17 @@ pub fn config(parts: Parts<'_>) -> v1::ContainerConfig {
         args,
         working_dir: c.working_dir.clone().unwrap_or_default(),
         envs: parts
+            .given
             .env
             .into_iter()
+            .chain(parts.env)
             .map(|(key, value)| v1::KeyValue { key, value: value.into_bytes() })
             .collect(),
-        mounts: parts.mounts,
+        mounts: parts.mounts.into_iter().chain(parts.given.mounts).collect(),
         labels: labels::container_labels(pod, c),
-        annotations: labels::container_annotations(pod, c, parts.restarts),
+        annotations,
+        devices: parts.blocks.into_iter().chain(parts.given.devices).collect(),
+        cdi_devices: parts.given.named,
         log_path: log_path(&c.name, parts.restarts),
         stdin: c.stdin.unwrap_or(false),
         stdin_once: c.stdin_once.unwrap_or(false),

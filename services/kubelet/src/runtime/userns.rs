@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use cri::v1;
 use k8s_openapi::api::core::v1::Pod;
@@ -60,6 +61,9 @@ pub fn of(settings: &Settings, pod: &Pod) -> io::Result<Option<v1::UserNamespace
     if let Some(kept) = read(&dir)? {
         return Ok(Some(namespace(&kept)));
     }
+    // two pods that choose at the same time must not choose the same
+    static CHOOSING: Mutex<()> = Mutex::new(());
+    let _choosing = CHOOSING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut taken = HashSet::new();
     for entry in std::fs::read_dir(settings.root_dir.join("pods"))? {
         let kept = read(&entry?.path())?;

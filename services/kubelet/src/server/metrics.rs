@@ -14,26 +14,37 @@ use crate::Kubelet;
 use crate::stats::types::{Container, Pod, Summary};
 use crate::stats::{Disks, summary};
 
-struct Text(String);
+pub(super) struct Text(pub(super) String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
     }
 
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(super) fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.0.write_fmt(line).expect("a string takes text");
         self.0.push('\n');
     }
 
     /// A family of one value.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+    pub(super) fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
         self.family(name, kind, help);
         self.line(format_args!("{name} {value}"));
     }
 
+    /// One histogram of a family.
+    fn histogram(&mut self, name: &str, labels: &str, buckets: &[(f64, u64)], count: u64, sum: f64) {
+        let comma = if labels.is_empty() { "" } else { "," };
+        for (bound, within) in buckets {
+            self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {within}"));
+        }
+        self.line(format_args!("{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"));
+        let brackets = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+        self.line(format_args!("{name}_sum{brackets} {sum}\n{name}_count{brackets} {count}"));
+    }
+
     /// A family of samples with the time they are of.
-    fn samples(&mut self, name: &str, kind: &str, help: &str, all: impl Iterator<Item = Sample>) {
+    pub(super) fn samples(&mut self, name: &str, kind: &str, help: &str, all: impl Iterator<Item = Sample>) {
         self.family(name, kind, help);
         for s in all {
             let brackets = if s.labels.is_empty() { String::new() } else { format!("{{{}}}", s.labels) };
@@ -45,10 +56,10 @@ impl Text {
     }
 }
 
-struct Sample {
-    labels: String,
-    value: f64,
-    at: Option<Timestamp>,
+pub(super) struct Sample {
+    pub(super) labels: String,
+    pub(super) value: f64,
+    pub(super) at: Option<Timestamp>,
 }
 
 /// The kubelet's own.
@@ -77,6 +88,8 @@ pub(super) async fn own(kubelet: &Kubelet) -> Answer {
     let evicted = kubelet.eviction.evicted.load(Ordering::Relaxed);
     out.one("kubelet_evictions", "counter", "[BETA] Cumulative number of pod evictions", evicted);
     runtime_operations(kubelet, &mut out);
+    workers(kubelet, &mut out);
+    devices(kubelet, &mut out);
     process(&mut out);
     volumes(kubelet, &mut out).await;
     text(StatusCode::OK, out.0)
@@ -97,8 +110,44 @@ fn runtime_operations(kubelet: &Kubelet, out: &mut Text) {
     let help = "[BETA] Cumulative number of runtime operation errors by operation type.";
     let failed = labelled(|c| c.errors as f64).filter(|s| s.value > 0.0);
     out.samples("kubelet_runtime_operations_errors_total", "counter", help, failed);
-    let help = "[ALPHA] Seconds spent in runtime operations by operation type.";
-    out.samples("kubelet_runtime_operations_seconds_total", "counter", help, labelled(|c| c.seconds));
+    let name = "kubelet_runtime_operations_duration_seconds";
+    let help = "[BETA] Duration in seconds of runtime operations. Broken down by operation type.";
+    out.family(name, "histogram", help);
+    for (operation, count) in &counts {
+        let labels = format!("operation_type=\"{}\"", snake(operation));
+        let buckets: Vec<_> = cri::BOUNDS.into_iter().zip(count.within).collect();
+        out.histogram(name, &labels, &buckets, count.calls, count.seconds);
+    }
+}
+
+/// How long pods take.
+fn workers(kubelet: &Kubelet, out: &mut Text) {
+    let measures = &kubelet.measures;
+    let name = "kubelet_pod_worker_duration_seconds";
+    let help = "[BETA] Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync";
+    out.family(name, "histogram", help);
+    for (operation, histogram) in [("sync", &measures.sync), ("terminate", &measures.terminate)] {
+        let (buckets, count, sum) = histogram.read();
+        out.histogram(name, &format!("operation_type=\"{operation}\""), &buckets, count, sum);
+    }
+    let name = "kubelet_pod_start_duration_seconds";
+    let help =
+        "[BETA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run";
+    out.family(name, "histogram", help);
+    let (buckets, count, sum) = measures.start.read();
+    out.histogram(name, "", &buckets, count, sum);
+}
+
+/// Devices of plugins.
+fn devices(kubelet: &Kubelet, out: &mut Text) {
+    let help = "[ALPHA] Cumulative number of device plugin registrations. Broken down by resource name.";
+    let all = kubelet.devices.registrations().into_iter();
+    let of = |(resource, count): (String, u64)| Sample {
+        labels: format!("resource_name=\"{resource}\""),
+        value: count as f64,
+        at: None,
+    };
+    out.samples("kubelet_device_plugin_registration_total", "counter", help, all.map(of));
 }
 
 /// `RunPodSandbox` as upstream's label has it: `run_podsandbox` and its like are spelt with every word apart here.
@@ -133,7 +182,10 @@ fn process(out: &mut Text) {
 async fn volumes(kubelet: &Kubelet, out: &mut Text) {
     let claimed = |h: &std::sync::Arc<crate::pod::workers::Handle>| {
         use crate::pod::facts::PodFacts;
-        h.pod().facts().volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some())
+        let claims = |v: &k8s_openapi::api::core::v1::Volume| {
+            v.persistent_volume_claim.is_some() || v.ephemeral.is_some()
+        };
+        h.pod().facts().volumes.iter().flatten().any(claims)
     };
     if !kubelet.workers.handles().iter().any(claimed) {
         return;
@@ -186,7 +238,7 @@ fn pods<'a>(
     })
 }
 
-fn seconds(cpu: Option<crate::stats::types::Cpu>) -> Option<(f64, Option<Timestamp>)> {
+pub(super) fn seconds(cpu: Option<crate::stats::types::Cpu>) -> Option<(f64, Option<Timestamp>)> {
     let cpu = cpu?;
     Some((cpu.usage_core_nano_seconds? as f64 / 1e9, Some(cpu.time)))
 }
@@ -238,87 +290,4 @@ pub(super) async fn resource(kubelet: &Kubelet) -> Answer {
     let help = "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise";
     out.one("resource_scrape_error", "gauge", help, u8::from(failed));
     text(StatusCode::OK, out.0)
-}
-
-/// `/metrics/cadvisor`: the families most dashboards ask for.
-pub(super) async fn cadvisor(kubelet: &Kubelet) -> Answer {
-    let mut out = Text(String::new());
-    let all = match summary(kubelet, Disks::Skip).await {
-        Ok(all) => all,
-        Err(e) => return text(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e)),
-    };
-    let cpu = containers(&all, |c| seconds(c.cpu))
-        .map(|s| Sample { labels: format!("cpu=\"total\",{}", s.labels), ..s });
-    out.samples(
-        "container_cpu_usage_seconds_total",
-        "counter",
-        "Cumulative cpu time consumed in seconds.",
-        cpu,
-    );
-    let memory = |pick: fn(&crate::stats::types::Memory) -> Option<u64>| {
-        move |c: &Container| c.memory.as_ref().and_then(|m| Some((pick(m)? as f64, Some(m.time))))
-    };
-    let help = "Current working set in bytes.";
-    out.samples(
-        "container_memory_working_set_bytes",
-        "gauge",
-        help,
-        containers(&all, memory(|m| m.working_set_bytes)),
-    );
-    let help = "Current memory usage in bytes, including all memory regardless of when it was accessed";
-    out.samples("container_memory_usage_bytes", "gauge", help, containers(&all, memory(|m| m.usage_bytes)));
-    out.samples(
-        "container_memory_rss",
-        "gauge",
-        "Size of RSS in bytes.",
-        containers(&all, memory(|m| m.rss_bytes)),
-    );
-    let help = "Number of bytes that are consumed by the container on this filesystem.";
-    let layer = |c: &Container| c.rootfs.and_then(|f| Some((f.used_bytes? as f64, Some(f.time))));
-    out.samples("container_fs_usage_bytes", "gauge", help, containers(&all, layer));
-    let help = "Start time of the container since unix epoch in seconds.";
-    let started = |c: &Container| c.start_time.map(|t| (t.as_second() as f64, None));
-    out.samples("container_start_time_seconds", "gauge", help, containers(&all, started));
-    networks(&all, &mut out);
-    out.one("machine_cpu_cores", "gauge", "Number of logical CPU cores.", kubelet.machine.cpus);
-    out.one(
-        "machine_memory_bytes",
-        "gauge",
-        "Amount of memory installed on the machine.",
-        kubelet.machine.memory,
-    );
-    out.one(
-        "machine_swap_bytes",
-        "gauge",
-        "Amount of swap memory available on the machine.",
-        kubelet.machine.swap,
-    );
-    text(StatusCode::OK, out.0)
-}
-
-/// What pods sent and received.
-fn networks(all: &Summary, out: &mut Text) {
-    type Pick = fn(&crate::stats::types::Interface) -> Option<u64>;
-    let networks: [(&str, &str, Pick); 4] = [
-        ("container_network_receive_bytes_total", "Cumulative count of bytes received", |i| i.rx_bytes),
-        (
-            "container_network_receive_errors_total",
-            "Cumulative count of errors encountered while receiving",
-            |i| i.rx_errors,
-        ),
-        ("container_network_transmit_bytes_total", "Cumulative count of bytes transmitted", |i| i.tx_bytes),
-        (
-            "container_network_transmit_errors_total",
-            "Cumulative count of errors encountered while transmitting",
-            |i| i.tx_errors,
-        ),
-    ];
-    for (name, help, pick) in networks {
-        let of = |p: &Pod| {
-            let network = p.network.as_ref()?;
-            let value = pick(network.default.as_ref()?)? as f64;
-            Some((value, Some(network.time)))
-        };
-        out.samples(name, "counter", help, pods(all, of));
-    }
 }

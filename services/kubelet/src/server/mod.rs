@@ -4,6 +4,7 @@
 //! `pkg/kubelet/server/server.go`
 
 mod auth;
+mod cadvisor;
 mod logs;
 mod metrics;
 mod stats;
@@ -146,7 +147,7 @@ async fn route(kubelet: Arc<Kubelet>, request: Request<Incoming>) -> Answer {
         ["configz"] if get => json(&json!({ "kubeletconfig": configuration(&kubelet) })),
         ["metrics"] if get => metrics::own(&kubelet).await,
         ["metrics", "resource"] if get => metrics::resource(&kubelet).await,
-        ["metrics", "cadvisor"] if get => metrics::cadvisor(&kubelet).await,
+        ["metrics", "cadvisor"] if get => cadvisor::metrics(&kubelet).await,
         ["metrics", "probes"] if get => text(StatusCode::OK, ""),
         ["stats", "summary"] => stats::summary(&kubelet, &query(request.uri())).await,
         ["containerLogs", namespace, pod, container] if get => {

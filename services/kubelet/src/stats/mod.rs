@@ -268,6 +268,8 @@ async fn pod(
             rootfs: Some(part_of(images, layer)),
             logs: Some(part_of(root, log)),
             swap: Some(swap(c.swap.as_ref())),
+            id: seen.map(|s| s.id.clone()).unwrap_or_default(),
+            image: seen.map(|s| s.image.clone()).unwrap_or_default(),
         });
     }
     let volumes = if disks == Disks::Skip { Vec::new() } else { volumes(kubelet, &api, disks).await };
@@ -290,6 +292,8 @@ async fn pod(
         ephemeral_storage: Some(part_of(root, taken)),
         process_stats: Some(Processes { process_count: count.unwrap_or(0) }),
         swap: Some(swap(None)),
+        sandbox: stats.attributes.as_ref().map(|a| a.id.clone()).unwrap_or_default(),
+        cgroup: kubelet.cgroups.parent(&api),
     })
 }
 
@@ -309,12 +313,16 @@ fn log_size(log: &Path) -> Taken {
 async fn volumes(kubelet: &Kubelet, pod: &ApiPod, disks: Disks) -> Vec<Volume> {
     let mut out = Vec::new();
     for volume in pod.facts().volumes.iter().flatten() {
-        let Some(path) = crate::volumes::path_of(&kubelet.settings, pod, volume) else { continue };
+        let path = kubelet.claims.path(pod, &volume.name);
+        let path = path.or_else(|| crate::volumes::path_of(&kubelet.settings, pod, volume));
+        let Some(path) = path else { continue };
         let Some(whole) = file_system(&path) else { continue };
         let claim = volume
             .persistent_volume_claim
             .as_ref()
-            .map(|c| PvcRef { name: c.claim_name.clone(), namespace: pod.namespace().to_owned() });
+            .map(|c| c.claim_name.clone())
+            .or_else(|| volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name(), volume.name)))
+            .map(|name| PvcRef { name, namespace: pod.namespace().to_owned() });
         let ephemeral = claim.is_none()
             && volume.empty_dir.as_ref().is_none_or(|e| e.medium.as_deref() != Some("Memory"));
         // a claim's file system is its own; a directory on the node's disk is counted

@@ -78,6 +78,12 @@ pub struct Pod {
     pub process_stats: Option<Processes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<Swap>,
+    /// Its sandbox, for metrics.
+    #[serde(skip)]
+    pub sandbox: String,
+    /// Its cgroup, for metrics.
+    #[serde(skip)]
+    pub cgroup: String,
 }
 
 /// Which pod.
@@ -113,6 +119,12 @@ pub struct Container {
     pub logs: Option<Fs>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swap: Option<Swap>,
+    /// The runtime's id, for metrics.
+    #[serde(skip)]
+    pub id: String,
+    /// Its image, for metrics.
+    #[serde(skip)]
+    pub image: String,
 }
 
 /// Processor time.

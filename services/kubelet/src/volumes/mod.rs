@@ -5,6 +5,7 @@
 
 pub mod atomic;
 mod claims;
+pub mod csi;
 mod directories;
 mod mountinfo;
 pub mod mounts;
@@ -30,6 +31,29 @@ pub enum Place {
     Path(PathBuf),
     /// An image, mounted by the runtime.
     Image(cri::v1::ImageSpec),
+    /// A block device, and whether it may only be read.
+    Device(PathBuf, bool),
+}
+
+/// Where claims' volumes with a file system of their own are, for statistics.
+#[derive(Debug, Default)]
+pub struct Claims(std::sync::Mutex<HashMap<(String, String), PathBuf>>);
+
+impl Claims {
+    fn note(&self, pod: &Pod, volume: &str, path: &std::path::Path) {
+        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.insert((pod.uid().to_owned(), volume.to_owned()), path.to_owned());
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(u, _), _| u != uid);
+    }
+
+    /// One of them.
+    pub fn path(&self, pod: &Pod, volume: &str) -> Option<PathBuf> {
+        let all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.get(&(pod.uid().to_owned(), volume.to_owned())).cloned()
+    }
 }
 
 /// A pod's volumes by name.
@@ -141,14 +165,17 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
         };
         return Ok(Place::Image(spec));
     }
-    let claim = volume.persistent_volume_claim.as_ref().map(|c| c.claim_name.clone());
+    if let Some(source) = &volume.csi {
+        return csi::inline(kubelet, pod, volume, source).await.map_err(|m| set_up(volume, m));
+    }
+    let claim = volume.persistent_volume_claim.as_ref();
+    let read_only = claim.is_some_and(|c| c.read_only == Some(true));
+    let claim = claim.map(|c| c.claim_name.clone());
     let generic = volume.ephemeral.as_ref().map(|_| format!("{}-{}", pod.name(), volume.name));
     if let Some(claim) = claim.or(generic) {
-        let path = claims::path(kubelet, pod, &claim).await.map_err(|m| set_up(volume, m))?;
-        if let (Some(group), true) = (path.group, path.path.is_dir()) {
-            directories::share(&path.path, group).map_err(files)?;
-        }
-        return Ok(Place::Path(path.path));
+        return claims::place(kubelet, pod, (&volume.name, &claim), read_only)
+            .await
+            .map_err(|m| set_up(volume, m));
     }
     written(kubelet, pod, volume, materials).await
 }
@@ -207,6 +234,7 @@ fn nested(at: &std::path::Path, pod: &Pod, volume: &Volume) -> std::io::Result<(
 /// # Errors
 /// Something cannot be unmounted or removed.
 pub fn remove(kubelet: &Kubelet, uid: &str) -> std::io::Result<()> {
+    kubelet.claims.forget(uid);
     let dir = kubelet.settings.pod_dir(uid);
     if !dir.exists() {
         return Ok(());

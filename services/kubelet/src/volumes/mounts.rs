@@ -62,6 +62,36 @@ pub fn mounts(f: &Facts<'_>) -> Result<Vec<v1::Mount>, String> {
     Ok(out)
 }
 
+/// The volumes a container sees as devices.
+///
+/// # Errors
+/// As for [`mounts`].
+pub fn devices(f: &Facts<'_>) -> Result<Vec<v1::Device>, String> {
+    let mut out = Vec::new();
+    for device in f.container.volume_devices.iter().flatten() {
+        match f.places.get(&device.name) {
+            Some(Place::Device(path, read_only)) => out.push(v1::Device {
+                container_path: device.device_path.clone(),
+                host_path: path.to_string_lossy().into_owned(),
+                permissions: if *read_only { "r" } else { "mrw" }.into(),
+            }),
+            Some(_) => {
+                return Err(format!(
+                    "volume {} has volumeMode Filesystem, but is specified in volumeDevices",
+                    device.name
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "cannot find volume \"{}\" to pass into container \"{}\"",
+                    device.name, f.container.name
+                ));
+            }
+        }
+    }
+    Ok(out)
+}
+
 fn last_words(f: &Facts<'_>, path: &str) -> std::io::Result<v1::Mount> {
     let dir = f.settings.pod_dir(f.pod.uid()).join("containers").join(&f.container.name);
     fs::create_dir_all(&dir)?;
@@ -101,6 +131,12 @@ fn one(f: &Facts<'_>, mount: &VolumeMount, index: usize) -> Result<v1::Mount, St
             out.image = Some(spec.clone());
             out.image_sub_path = part.unwrap_or_default();
             out.readonly = true;
+        }
+        Place::Device(..) => {
+            return Err(format!(
+                "volume {} has volumeMode Block, but is specified in volumeMounts",
+                mount.name
+            ));
         }
         Place::Path(path) => {
             let path = match part {

@@ -45,11 +45,24 @@ impl Tokens {
     /// # Errors
     /// The API server gives none, and there is none that still holds.
     pub async fn token(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<String, client::Error> {
+        self.expiring(pod, audience, seconds).await.map(|(token, _)| token)
+    }
+
+    /// As [`Self::token`], with its end.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn expiring(
+        &self,
+        pod: &Pod,
+        audience: &str,
+        seconds: i64,
+    ) -> Result<(String, Timestamp), client::Error> {
         let which = (pod.uid().to_owned(), audience.to_owned(), seconds);
         let now = Timestamp::now();
         let known = {
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            held.get(&which).map(|h| (h.token.clone(), now < h.renew, now < h.expires))
+            held.get(&which).map(|h| ((h.token.clone(), h.expires), now < h.renew, now < h.expires))
         };
         if let Some((token, true, _)) = known {
             return Ok(token);
@@ -61,7 +74,7 @@ impl Tokens {
                 let after = SignedDuration::from_secs((lifetime.as_secs() * 4 / 5).min(24 * 3600));
                 let held = Held { token: token.clone(), renew: now + after, expires };
                 self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(which, held);
-                Ok(token)
+                Ok((token, expires))
             }
             Err(error) => match known {
                 Some((token, _, true)) => {

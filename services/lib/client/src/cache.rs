@@ -3,11 +3,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use bytes::Bytes;
-use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
-use crate::{Client, Key, ListParams, Resource, Snapshot, WatchEvent, Watcher};
+use crate::{Client, Key, ListParams, Resource, Sent, Snapshot, WatchEvent, Watcher};
 
 /// Makes what is kept of an object from its JSON.
 pub type Project<P> = fn(&[u8]) -> Result<P, serde_json::Error>;
@@ -48,18 +46,6 @@ pub struct CacheBuilder<P> {
     selectors: ListParams,
     project: Project<P>,
     indexes: Vec<(&'static str, IndexValues<P>)>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    metadata: NamedMeta,
-}
-
-#[derive(Deserialize)]
-struct NamedMeta {
-    name: String,
-    #[serde(default)]
-    namespace: String,
 }
 
 impl<P> Clone for Cache<P> {
@@ -174,12 +160,12 @@ impl<P> Shared<P> {
     fn take(&self, event: WatchEvent, listed: &mut Option<HashSet<Key>>) -> bool {
         match event {
             WatchEvent::Listing => *listed = Some(HashSet::new()),
-            WatchEvent::Listed(bytes) => {
-                if let Some((key, object)) = self.decode(&bytes) {
+            WatchEvent::Listed(sent) => {
+                if let Some(object) = self.decode(&sent) {
                     if let Some(listed) = listed {
-                        listed.insert(key.clone());
+                        listed.insert(sent.key.clone());
                     }
-                    self.change(key, Some(object));
+                    self.change(sent.key, Some(object));
                 }
             }
             WatchEvent::ListDone => {
@@ -188,27 +174,23 @@ impl<P> Shared<P> {
                 }
                 return true;
             }
-            WatchEvent::Applied(bytes) => {
-                if let Some((key, object)) = self.decode(&bytes) {
-                    self.change(key, Some(object));
+            WatchEvent::Applied(sent) => {
+                if let Some(object) = self.decode(&sent) {
+                    self.change(sent.key, Some(object));
                 }
             }
-            WatchEvent::Deleted(bytes) => match serde_json::from_slice::<Named>(&bytes) {
-                Ok(named) => self.change(Key::new(named.metadata.namespace, named.metadata.name), None),
-                Err(e) => tracing::error!(error = &e as &dyn std::error::Error, "Deleted object has no name"),
-            },
+            WatchEvent::Deleted(sent) => self.change(sent.key, None),
         }
         false
     }
 
     /// An object that cannot be read is logged and left out: one bad object must not stop the others.
-    fn decode(&self, bytes: &Bytes) -> Option<(Key, P)> {
-        let decoded =
-            serde_json::from_slice::<Named>(bytes).and_then(|n| Ok((n.metadata, (self.project)(bytes)?)));
-        match decoded {
-            Ok((meta, object)) => Some((Key::new(meta.namespace, meta.name), object)),
+    fn decode(&self, sent: &Sent) -> Option<P> {
+        match (self.project)(&sent.bytes) {
+            Ok(object) => Some(object),
             Err(e) => {
-                tracing::error!(error = &e as &dyn std::error::Error, "Object left out of the cache");
+                let error = &e as &dyn std::error::Error;
+                tracing::error!(key = %sent.key, error, "Object left out of the cache");
                 None
             }
         }

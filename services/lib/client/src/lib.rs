@@ -20,7 +20,7 @@ pub use error::Error;
 pub use request::{DeleteOptions, List, ListParams, Patch, PatchParams, Preconditions, Propagation};
 pub use resource::{Key, Resource};
 pub use snapshot::Snapshot;
-pub use watch::{WatchEvent, Watcher};
+pub use watch::{Sent, WatchEvent, Watcher};
 
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::error::from_response;
 use crate::request::{ListMeta, ListParams, Query};
-use crate::{Client, Error, Resource};
+use crate::{Client, Error, Key, Resource};
 
 /// Items in one page of the first list: bounds memory on both sides.
 const PAGE: u32 = 500;
@@ -27,13 +27,22 @@ pub enum WatchEvent {
     /// A list begins: everything known may be outdated.
     Listing,
     /// An object of the list.
-    Listed(Bytes),
+    Listed(Sent),
     /// The list is complete; what was known before and not listed is gone.
     ListDone,
     /// An object was added or changed.
-    Applied(Bytes),
+    Applied(Sent),
     /// An object was deleted; its last state.
-    Deleted(Bytes),
+    Deleted(Sent),
+}
+
+/// An object as the server sent it.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Its namespace and name.
+    pub key: Key,
+    /// Its JSON.
+    pub bytes: Bytes,
 }
 
 /// A list that stays current. `next` never fails: it logs, waits and goes on, listing again when it must.
@@ -71,9 +80,24 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
+/// What every object says of itself; read in one pass over an event, before its kind's projection is.
 #[derive(Deserialize)]
-struct Versioned {
-    metadata: ListMeta,
+struct Named {
+    metadata: NamedMeta,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct NamedMeta {
+    name: String,
+    namespace: String,
+    resource_version: String,
+}
+
+impl NamedMeta {
+    fn key(self) -> Key {
+        Key { namespace: self.namespace, name: self.name }
+    }
 }
 
 impl Watcher {
@@ -125,8 +149,18 @@ impl Watcher {
                 Ok(Some(WatchEvent::Listing))
             }
             State::Page { items, next, revision } => {
-                if let Some(item) = items.next() {
-                    return Ok(Some(WatchEvent::Listed(item)));
+                if let Some(bytes) = items.next() {
+                    return Ok(match serde_json::from_slice::<Named>(&bytes) {
+                        Ok(named) => Some(WatchEvent::Listed(Sent { key: named.metadata.key(), bytes })),
+                        Err(e) => {
+                            // one bad object must not keep the others away
+                            tracing::error!(
+                                error = &e as &dyn std::error::Error,
+                                "Listed object has no name"
+                            );
+                            None
+                        }
+                    });
                 }
                 if let Some(token) = next.take() {
                     self.page(token).await?;
@@ -186,20 +220,33 @@ impl Watcher {
 }
 
 fn event(line: &Bytes, revision: &mut String) -> Result<Option<WatchEvent>, Error> {
-    let parsed: Line<'_> = serde_json::from_slice(line)?;
-    let text = parsed.object.get();
-    if parsed.kind == "ERROR" {
-        let status: meta::Status = serde_json::from_str(text)?;
+    let (kind, text) = split(line)?;
+    if kind == "ERROR" {
+        let status: meta::Status = serde_json::from_slice(text)?;
         return Err(Error::Api(Box::new(status)));
     }
-    let versioned: Versioned = serde_json::from_str(text)?;
-    *revision = versioned.metadata.resource_version;
-    let bytes = line.slice_ref(text.as_bytes());
-    Ok(match &*parsed.kind {
-        "ADDED" | "MODIFIED" => Some(WatchEvent::Applied(bytes)),
-        "DELETED" => Some(WatchEvent::Deleted(bytes)),
+    let named: Named = serde_json::from_slice(text)?;
+    revision.clone_from(&named.metadata.resource_version);
+    let sent = Sent { key: named.metadata.key(), bytes: line.slice_ref(text) };
+    Ok(match &*kind {
+        "ADDED" | "MODIFIED" => Some(WatchEvent::Applied(sent)),
+        "DELETED" => Some(WatchEvent::Deleted(sent)),
         _ => None, // BOOKMARK: the revision is all it says
     })
+}
+
+/// The type and the object of an event.
+fn split(line: &[u8]) -> Result<(Cow<'_, str>, &[u8]), serde_json::Error> {
+    // as API servers write it: what is left is read anyway, so it need not be parsed twice
+    for kind in ["ADDED", "MODIFIED", "DELETED"] {
+        let rest = line.strip_prefix(b"{\"type\":\"").and_then(|r| r.strip_prefix(kind.as_bytes()));
+        let object = rest.and_then(|r| r.strip_prefix(b"\",\"object\":")).and_then(|r| r.strip_suffix(b"}"));
+        if let Some(object) = object {
+            return Ok((Cow::Borrowed(kind), object));
+        }
+    }
+    let line: Line<'_> = serde_json::from_slice(line)?;
+    Ok((line.kind, line.object.get().as_bytes()))
 }
 
 /// A response body cut at newlines.
@@ -242,4 +289,37 @@ fn jittered(base: Duration) -> Duration {
     use std::hash::{BuildHasher, Hasher};
     let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
     base + base.mul_f64((random % 500) as f64 / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_by_line() {
+        let object = r#"{"metadata":{"name":"a","namespace":"b","resourceVersion":"7"},"spec":{"x":"}"}}"#;
+        for (line, applied) in [
+            (format!(r#"{{"type":"ADDED","object":{object}}}"#), true),
+            (format!(r#"{{"type":"MODIFIED","object":{object}}}"#), true),
+            (format!(r#"{{ "object": {object}, "type": "MODIFIED" }}"#), true),
+            (format!(r#"{{"type":"DELETED","object":{object}}}"#), false),
+        ] {
+            let mut revision = String::new();
+            let (sent, is_applied) = match event(&Bytes::from(line.clone()), &mut revision).unwrap() {
+                Some(WatchEvent::Applied(sent)) => (sent, true),
+                Some(WatchEvent::Deleted(sent)) => (sent, false),
+                other => panic!("{other:?} of {line}"),
+            };
+            assert_eq!((sent.key, is_applied, &*revision), (Key::new("b", "a"), applied, "7"));
+            assert_eq!(sent.bytes, object);
+        }
+        let mut revision = String::new();
+        let bookmark = Bytes::from(r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}"#);
+        assert!(event(&bookmark, &mut revision).unwrap().is_none());
+        assert_eq!(revision, "9");
+        let gone = Bytes::from(
+            r#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","reason":"Expired","code":410}}"#,
+        );
+        assert!(event(&gone, &mut revision).unwrap_err().is_expired());
+    }
 }

@@ -97,14 +97,16 @@ impl Error {
 
 type Sender = http2::SendRequest<Full<Bytes>>;
 
+/// A connection to a unix socket; made on first use and again when it is lost.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     path: PathBuf,
     current: Mutex<Option<Sender>>,
 }
 
 impl Connection {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    /// To this socket.
+    pub fn new(path: PathBuf) -> Self {
         Self { path, current: Mutex::new(None) }
     }
 
@@ -162,7 +164,11 @@ impl Connection {
         }
     }
 
-    pub(crate) async fn call<A: Message, R: Message + Default>(
+    /// One message each way.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn call<A: Message, R: Message + Default>(
         &self,
         method: &'static str,
         message: A,
@@ -178,7 +184,11 @@ impl Connection {
         decode(method, &mut bytes)
     }
 
-    pub(crate) async fn stream<A: Message, R: Message + Default>(
+    /// One message there, many back.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn stream<A: Message, R: Message + Default>(
         &self,
         method: &'static str,
         message: A,
@@ -190,7 +200,12 @@ impl Connection {
 }
 
 fn decode<R: Message + Default>(method: &'static str, bytes: &mut Bytes) -> Result<R, Error> {
-    let short = || Error::Transport { method, source: "answer is cut short".into() };
+    R::decode(unframe(method, bytes)?).map_err(|e| Error::Transport { method, source: e.into() })
+}
+
+/// Takes one message out of its frame.
+pub(crate) fn unframe(method: &'static str, bytes: &mut Bytes) -> Result<Bytes, Error> {
+    let short = || Error::Transport { method, source: "message is cut short".into() };
     if bytes.remaining() < 5 {
         return Err(short());
     }
@@ -198,7 +213,7 @@ fn decode<R: Message + Default>(method: &'static str, bytes: &mut Bytes) -> Resu
     if compressed != 0 || length > MAX_MESSAGE || bytes.remaining() < length {
         return Err(short());
     }
-    R::decode(bytes.split_to(length)).map_err(|e| Error::Transport { method, source: e.into() })
+    Ok(bytes.split_to(length))
 }
 
 fn status(headers: &HeaderMap) -> Result<(), Error> {

@@ -27,7 +27,12 @@ pub struct Count {
     pub errors: u64,
     /// How long all of them took.
     pub seconds: f64,
+    /// How many took no longer than each of [`BOUNDS`].
+    pub within: [u64; BOUNDS.len()],
 }
+
+/// Seconds by which calls are told apart.
+pub const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Calls whose being cut short leaves something half made: these are waited for at the end.
 const HELD: &[&str] = &[
@@ -62,7 +67,11 @@ impl Runtime {
         let count = counts.entry(rpc).or_default();
         count.calls += 1;
         count.errors += u64::from(failed);
-        count.seconds += begun.elapsed().as_secs_f64();
+        let seconds = begun.elapsed().as_secs_f64();
+        count.seconds += seconds;
+        for (bound, within) in BOUNDS.iter().zip(&mut count.within) {
+            *within += u64::from(seconds <= *bound);
+        }
     }
 
     /// Lets calls that change something end and begins no more of them, for good: the daemon is about to end.

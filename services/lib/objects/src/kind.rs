@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use serde_json::Value;
 
 use crate::Follower;
+use crate::bare::without_managed_fields;
 use crate::caches::{snapshot_of, start};
 
 /// A kind the caches can hold.
@@ -143,7 +144,7 @@ macro_rules! kinds {
             }
 
             fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-                let mut object = Self::decode(bytes)?;
+                let mut object = Self::decode(&without_managed_fields(bytes))?;
                 object.metadata.managed_fields = None;
                 object.trim();
                 Ok(object)
@@ -207,9 +208,14 @@ kinds! { false:
     api::admissionregistration::v1::ValidatingAdmissionPolicy, api::scheduling::v1::PriorityClass,
 }
 
-/// What is run in a pod's containers is nobody's business here; names, images, resources, ports and volumes are.
+/// What is run in a pod's containers is nobody's business here; names, images, resources, ports and volumes that are
+/// objects of their own are.
 fn trim_pod(pod: &mut api::core::v1::Pod) {
     let Some(spec) = &mut pod.spec else { return };
+    if let Some(volumes) = &mut spec.volumes {
+        volumes.retain(|v| !is_made_of_nothing(v));
+        volumes.shrink_to_fit();
+    }
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
         container.env = None;
         container.env_from = None;
@@ -229,4 +235,14 @@ fn trim_pod(pod: &mut api::core::v1::Pod) {
     spec.host_aliases = None;
     spec.dns_config = None;
     spec.security_context = None;
+}
+
+/// A volume no loop looks at: what every pod has for its token, and what is made from nothing or from the node.
+fn is_made_of_nothing(volume: &api::core::v1::Volume) -> bool {
+    let token = volume
+        .projected
+        .as_ref()
+        .is_some_and(|projected| projected.sources.iter().flatten().all(|source| source.secret.is_none()));
+    let from_node = volume.empty_dir.is_some() || volume.host_path.is_some();
+    token || from_node || volume.config_map.is_some() || volume.downward_api.is_some()
 }

@@ -4,6 +4,7 @@
 //! parameters, see [`Kind`]. Loops and their runtime only call them: else each crate of loops would compile the code of
 //! all kinds again, which took minutes.
 
+mod bare;
 mod caches;
 mod kind;
 mod view;

@@ -11,8 +11,10 @@ use crate::events::Recorder;
 use crate::expect::Expect;
 use crate::{Caches, Controller, Event, Failure, Op, Permit, Write};
 
-/// How many writes of a plan run at once.
+/// How many writes of a plan run at once at first: what is refused is refused to few.
 const TOGETHER: usize = 16;
+/// And at most, one more for each that succeeded.
+const TOGETHER_MOST: usize = 128;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -52,22 +54,19 @@ impl Applier<'_> {
         let mut writes = writes.into_iter().peekable();
         while let Some(first) = writes.next() {
             let mut running = FuturesUnordered::new();
-            let together = first.together;
+            let (together, mut most) = (first.together, TOGETHER);
             running.push(self.one(first));
-            while running.len() < TOGETHER
-                && together
-                && let Some(next) = writes.next_if(|w| w.together)
-            {
-                running.push(self.one(next));
-            }
-            while let Some((write, result)) = running.next().await {
-                self.note(write, result, &mut outcome);
-                if together
+            loop {
+                while together
+                    && running.len() < most
                     && outcome.failures.is_empty()
                     && let Some(next) = writes.next_if(|w| w.together)
                 {
                     running.push(self.one(next));
                 }
+                let Some((write, result)) = running.next().await else { break };
+                self.note(write, result, &mut outcome);
+                most = (most + 1).min(TOGETHER_MOST);
             }
             if outcome.conflict || !outcome.failures.is_empty() {
                 break;

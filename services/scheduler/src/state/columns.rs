@@ -39,6 +39,8 @@ pub(crate) struct Columns {
     version: Vec<u64>,
     newest: u64,
     order: Vec<Slot>,
+    /// Whether the order is no longer that of the nodes there are.
+    unordered: bool,
     image_nodes: HashMap<u64, u32>,
 }
 
@@ -52,7 +54,7 @@ impl Columns {
         self.nodes.len()
     }
 
-    /// The slots of known nodes, zone by zone in turn.
+    /// The slots of known nodes, zone by zone in turn, as of the last [`Columns::tidy`].
     pub(crate) fn order(&self) -> &[Slot] {
         &self.order
     }
@@ -206,11 +208,20 @@ impl Columns {
         self.version[index(slot)] = self.newest;
     }
 
-    /// Nodes in turn from every zone, so that the first found are spread.
+    /// Nodes came, went or moved to another zone: the order is made anew before the next look at it, not for each of
+    /// thousands that come at once.
+    pub(super) fn reorder(&mut self) {
+        self.unordered = true;
+    }
+
+    /// Brings the order up to date: nodes in turn from every zone, so that the first found are spread.
     ///
     /// # Upstream
     /// `pkg/scheduler/backend/cache/node_tree.go`
-    pub(super) fn reorder(&mut self) {
+    pub(crate) fn tidy(&mut self) {
+        if !std::mem::take(&mut self.unordered) {
+            return;
+        }
         let mut zones: BTreeMap<(String, String), Vec<Slot>> = BTreeMap::new();
         for (i, node) in self.nodes.iter().enumerate() {
             if let Some(node) = node {

@@ -183,8 +183,9 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     validate_update: validate::claim_update,
     default: defaults::claim,
     create: |_, object| {
-        // the phase comes with the defaults at the next read, as upstream's does
-        object.root_mut().insert("status", Map::new());
+        // upstream stores no phase and fills it in at every read: what is read is the same
+        let status: Map = [("phase", Value::from("Pending"))].into_iter().collect();
+        object.root_mut().insert("status", status);
         data_sources(object);
     },
     update: |cx, object, old| {

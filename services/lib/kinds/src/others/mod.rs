@@ -464,6 +464,10 @@ fn stored_version(object: &mut Object) {
 }
 
 pub(crate) static API_SERVICE: Kind = Kind {
+    // the core group's is `v1.`
+    name: crate::names::path_segment,
+    columns: rows::API_SERVICE,
+    row: rows::api_service,
     default: defaults::api_service,
     create: |cx, object| {
         no_status(cx, object);

@@ -79,6 +79,27 @@ pub(crate) fn addon(root: &Map) -> Row {
     cells([name(root), spec("source"), spec("checksum")])
 }
 
+/// As the aggregator of API servers has them.
+pub(crate) const API_SERVICE: &[Column] = &[
+    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
+    Column { name: "Service", kind: "string", format: "", priority: 0, description: "" },
+    Column { name: "Available", kind: "string", format: "", priority: 0, description: "" },
+    Column { name: "Age", kind: "string", format: "", priority: 0, description: "" },
+];
+
+pub(crate) fn api_service(root: &Map) -> Row {
+    let place = |key| at(root, &["spec", "service", key]);
+    let remote = map(root, "spec").is_some_and(|spec| !is_nil(spec, "service"));
+    let service = if remote { format!("{}/{}", place("namespace"), place("name")) } else { "Local".into() };
+    let found = structs(root, &["status", "conditions"]).find(|c| text(c, "type") == "Available");
+    let available = match found.map(|c| (text(c, "status"), text(c, "reason"))) {
+        None => "Unknown".to_owned(),
+        Some((status, reason)) if status == "True" || reason.is_empty() => status.to_owned(),
+        Some((status, reason)) => format!("{status} ({reason})"),
+    };
+    cells([name(root), string(service), string(available), age(root)])
+}
+
 pub(crate) fn lease(root: &Map) -> Row {
     cells([name(root), string(at(root, &["spec", "holderIdentity"])), age(root)])
 }
