@@ -1,7 +1,8 @@
-//! Events as entries of the journal.
+//! Events with an error or an id as entries of the journal; all others are tracing-journald's.
 //!
-//! Each field is one of the entry (`K3S_RS_POD`), so that `journalctl K3S_RS_POD=…` finds it. What `journalctl` shows is
-//! the message alone, so an error's whole chain is also part of that.
+//! What `journalctl` shows is the message alone, so an error's whole chain is also part of that; and an entry that the
+//! catalog explains has `MESSAGE_ID`. tracing-journald does neither. Other fields are written as it writes them: each is
+//! one of the entry (`K3S_RS_POD`), so that `journalctl K3S_RS_POD=…` finds it.
 
 use std::error::Error;
 use std::fmt::{Debug, Write};
@@ -16,6 +17,11 @@ const PREFIX: &str = "K3S_RS_";
 const MESSAGE: &str = "message";
 const MESSAGE_ID: &str = "message_id";
 const ERROR: &str = "error";
+
+/// Whether an event is one of ours here. Spans are: their fields go into every entry.
+pub(crate) fn is_told_in_full(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() || [ERROR, MESSAGE_ID].iter().any(|name| metadata.fields().field(name).is_some())
+}
 
 /// Writes events with the fields of the spans around them.
 pub(crate) struct JournalLayer {

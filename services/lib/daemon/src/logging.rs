@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
 use crate::About;
-use crate::journal::JournalLayer;
+use crate::journal::{self, JournalLayer};
 
 /// systemd's names, most to least severe; those between are taken as the next more talkative we have.
 const NAMES: [(&str, LevelFilter); 8] = [
@@ -80,7 +81,7 @@ impl Filter<Registry> for LogLevel {
 
 /// Sets the process' logs up. The level comes from K3S_RS_LOG_LEVEL, or is `debug` when systemd asks
 /// (`RestartMode=debug`), or `info`.
-pub(crate) fn install(about: About) -> LogLevel {
+pub(crate) fn install(about: About) -> std::io::Result<LogLevel> {
     let level = LogLevel(Arc::new(AtomicU8::new(encode(LevelFilter::INFO))));
     let asked = std::env::var("K3S_RS_LOG_LEVEL").ok(); // unset or not text: the default
     match asked.as_deref() {
@@ -91,11 +92,16 @@ pub(crate) fn install(about: About) -> LogLevel {
         _ => {}
     }
     if k3s_rs_systemd::stderr_is_journal() {
-        let journal = JournalLayer::new(format!("k3s-rs-{}", about.name));
-        tracing_subscriber::registry().with(journal.with_filter(level.clone())).init();
+        let identifier = format!("k3s-rs-{}", about.name);
+        let told = JournalLayer::new(identifier.clone()).with_filter(filter_fn(journal::is_told_in_full));
+        let plain = tracing_journald::layer()?
+            .with_field_prefix(Some("K3S_RS".into()))
+            .with_syslog_identifier(identifier)
+            .with_filter(filter_fn(|metadata| metadata.is_span() || !journal::is_told_in_full(metadata)));
+        tracing_subscriber::registry().with(told.and_then(plain).with_filter(level.clone())).init();
     } else {
         let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(level.clone());
         tracing_subscriber::registry().with(text).init();
     }
-    level
+    Ok(level)
 }

@@ -72,7 +72,10 @@ where
     F: FnOnce(S, Context) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let level = logging::install(about);
+    let level = match logging::install(about) {
+        Ok(level) => level,
+        Err(error) => return complain(&format!("k3s-rs-{}: setting up logs: {error}", about.name), 70),
+    };
     let sockets = match k3s_rs_systemd::Sockets::take() {
         Ok(sockets) => sockets,
         Err(error) => return complain(&format!("k3s-rs-{}: {error}", about.name), 71),
