@@ -270,6 +270,12 @@ fn nodes_as_load_balancers() {
     assert_eq!(balanced(&world, "younger"), ["192.0.2.1"]);
 }
 
+macro_rules! put {
+    ($world:ident; $($kind:ty: $value:tt),* $(,)?) => {
+        $($world.put(&object::<$kind>(json!($value))).unwrap();)*
+    };
+}
+
 /// A world with something for every controller: workloads, nodes, volumes, claims, tokens, requests, policies.
 fn everything() -> World {
     let mut world = World::new(start());
@@ -284,11 +290,6 @@ fn everything() -> World {
     pod.metadata.name = Some("p2".into());
     pod.metadata.uid = None;
     world.put(&pod).unwrap();
-    macro_rules! put {
-        ($($kind:ty: $value:tt),* $(,)?) => {
-            $(world.put(&object::<$kind>(json!($value))).unwrap();)*
-        };
-    }
     let node = |name: &str| {
         json!({"metadata": {"name": name,
         "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
@@ -310,7 +311,7 @@ fn everything() -> World {
     world
         .put(&object::<DaemonSet>(json!({"metadata": meta("d"), "spec": spec(&["serviceName", "replicas"])})))
         .unwrap();
-    put! {
+    put! { world;
         core::ReplicationController: {"metadata": {"name": "e", "namespace": "default"},
             "spec": {"replicas": 2, "selector": {"app": "rc"}, "template": {"metadata": {"labels": {"app": "rc"}}, "spec": {"containers": []}}}},
         Job: {"metadata": {"name": "j", "namespace": "default"}, "spec": {"completions": 2, "parallelism": 2, "ttlSecondsAfterFinished": 5,
@@ -324,6 +325,14 @@ fn everything() -> World {
         Endpoints: {"metadata": {"name": "m", "namespace": "default"}, "subsets": [{"addresses": [{"ip": "1.2.3.4"}], "ports": [{"port": 80}]}]},
         ResourceQuota: {"metadata": {"name": "q", "namespace": "default"}, "spec": {"hard": {"pods": "3", "services": "5"}}},
         PodDisruptionBudget: {"metadata": {"name": "b", "namespace": "default"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}},
+    };
+    more(&mut world);
+    world
+}
+
+/// Volumes, claims, accounts, tokens, requests and policies.
+fn more(world: &mut World) {
+    put! { world;
         storage::StorageClass: {"metadata": {"name": "late"}, "provisioner": "d.example.org", "volumeBindingMode": "WaitForFirstConsumer"},
         core::PersistentVolume: {"metadata": {"name": "small"}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Available"}},
         core::PersistentVolume: {"metadata": {"name": "large"}, "spec": {"capacity": {"storage": "9Gi"}, "accessModes": ["ReadWriteOnce"]}, "status": {"phase": "Available"}},
@@ -353,7 +362,6 @@ fn everything() -> World {
         certificates::CertificateSigningRequest: {"metadata": {"name": "c", "creationTimestamp": "2025-12-01T00:00:00Z", "uid": "c"},
             "spec": {"request": "", "signerName": "example.org/other"}},
     };
-    world
 }
 
 /// Every controller of the table, for every key that something in the world leads to: idempotent, order-free, quiet,

@@ -110,6 +110,13 @@ fn go_seconds(text: &str) -> Option<i64> {
     text.parse::<jiff::SignedDuration>().ok().map(|d| d.as_secs()) // unreadable: the caller's default
 }
 
+/// The replicas a metric asks for and its name; `None` while something must be asked.
+type Said = Result<Option<(i32, String)>, Silence>;
+
+fn silence(reason: &'static str, prefix: String) -> impl FnOnce(String) -> Silence {
+    move |event| Silence { reason, error: format!("{prefix}: {event}"), event }
+}
+
 impl Scope<'_> {
     fn namespace(&self) -> &str {
         self.autoscaler.namespace()
@@ -278,83 +285,75 @@ impl Scope<'_> {
     /// One metric's say; `None` while something must be asked.
     pub(super) fn metric(&self, plan: &mut Plan, spec: &MetricSpec) -> Result<Option<Say>, Silence> {
         let mut status = MetricStatus { type_: spec.type_.clone(), ..MetricStatus::default() };
-        let silence = |reason, prefix: String| {
-            move |event: String| Silence { reason, error: format!("{prefix}: {event}"), event }
+        let said = match spec.type_.as_str() {
+            "Resource" | "ContainerResource" => self.say_resource(plan, spec, &mut status),
+            "Pods" => self.say_pods(plan, spec, &mut status),
+            "Object" => self.say_object(plan, spec, &mut status),
+            _ => self.say_external(plan, spec, &mut status),
+        }?;
+        Ok(said.map(|(replicas, name)| Say { replicas, name, status }))
+    }
+
+    fn say_resource(&self, plan: &mut Plan, spec: &MetricSpec, status: &mut MetricStatus) -> Said {
+        let of_pod = spec.resource.as_ref().map(|r| (&r.name, "", &r.target));
+        let of_container =
+            spec.container_resource.as_ref().map(|r| (&r.name, r.container.as_str(), &r.target));
+        let Some((resource, container, target)) = of_pod.or(of_container) else { return Ok(None) };
+        let wrong = if container.is_empty() {
+            silence("FailedGetResourceMetric", format!("failed to get {resource} resource metric value"))
+        } else {
+            let prefix = format!("failed to get {container} container metric value");
+            silence("FailedGetContainerResourceMetric", prefix)
         };
-        let (replicas, name) = match spec.type_.as_str() {
-            "Resource" | "ContainerResource" => {
-                let of_pod = spec.resource.as_ref().map(|r| (&r.name, "", &r.target));
-                let of_container =
-                    spec.container_resource.as_ref().map(|r| (&r.name, r.container.as_str(), &r.target));
-                let Some((resource, container, target)) = of_pod.or(of_container) else { return Ok(None) };
-                let wrong = if container.is_empty() {
-                    silence(
-                        "FailedGetResourceMetric",
-                        format!("failed to get {resource} resource metric value"),
-                    )
-                } else {
-                    silence(
-                        "FailedGetContainerResourceMetric",
-                        format!("failed to get {container} container metric value"),
-                    )
-                };
-                let Some((replicas, name, current)) =
-                    self.resource(plan, resource, container, target).map_err(wrong)?
-                else {
-                    return Ok(None);
-                };
-                if container.is_empty() {
-                    status.resource = Some(ResourceMetricStatus { name: resource.clone(), current });
-                } else {
-                    let (name, container) = (resource.clone(), container.to_owned());
-                    status.container_resource =
-                        Some(ContainerResourceMetricStatus { name, container, current });
-                }
-                (replicas, name)
-            }
-            "Pods" => {
-                let Some(source) = &spec.pods else { return Ok(None) };
-                let wrong = silence("FailedGetPodsMetric", "failed to get pods metric value".into());
-                let Some((replicas, current)) =
-                    self.pods_metric(plan, &source.metric, &source.target).map_err(wrong)?
-                else {
-                    return Ok(None);
-                };
-                status.pods = Some(PodsMetricStatus { metric: source.metric.clone(), current });
-                (replicas, format!("pods metric {}", source.metric.name))
-            }
-            "Object" => {
-                let Some(source) = &spec.object else { return Ok(None) };
-                let wrong = silence("FailedGetObjectMetric", "failed to get object metric value".into());
-                let Some((replicas, current)) = self.object_metric(plan, source).map_err(wrong)? else {
-                    return Ok(None);
-                };
-                let described_object = source.described_object.clone();
-                let name = format!("{} metric {}", described_object.kind, source.metric.name);
-                status.object =
-                    Some(ObjectMetricStatus { current, described_object, metric: source.metric.clone() });
-                (replicas, name)
-            }
-            _ => {
-                let Some(source) = &spec.external else { return Ok(None) };
-                let prefix = format!("failed to get {} external metric value", source.metric.name);
-                let wrong = silence("FailedGetExternalMetric", prefix);
-                let path =
-                    self.custom_path("external.metrics.k8s.io/v1beta1", &source.metric, &source.metric.name);
-                let found = read(plan, self.ask, path).and_then(|list| {
-                    let Some(list) = list else { return Ok(None) };
-                    let values = items(list).iter().filter_map(|i| quantity(&i["value"]));
-                    if items(list).is_empty() {
-                        return Err("no metrics returned from external metrics API".into());
-                    }
-                    self.by_total(values.fold(0, i64::saturating_add), &source.target).map(Some)
-                });
-                let Some((replicas, current)) = found.map_err(wrong)? else { return Ok(None) };
-                status.external = Some(ExternalMetricStatus { current, metric: source.metric.clone() });
-                (replicas, format!("external metric {}", source.metric.name))
-            }
+        let found = self.resource(plan, resource, container, target).map_err(wrong)?;
+        let Some((replicas, name, current)) = found else { return Ok(None) };
+        if container.is_empty() {
+            status.resource = Some(ResourceMetricStatus { name: resource.clone(), current });
+        } else {
+            let (name, container) = (resource.clone(), container.to_owned());
+            status.container_resource = Some(ContainerResourceMetricStatus { name, container, current });
+        }
+        Ok(Some((replicas, name)))
+    }
+
+    fn say_pods(&self, plan: &mut Plan, spec: &MetricSpec, status: &mut MetricStatus) -> Said {
+        let Some(source) = &spec.pods else { return Ok(None) };
+        let wrong = silence("FailedGetPodsMetric", "failed to get pods metric value".into());
+        let found = self.pods_metric(plan, &source.metric, &source.target).map_err(wrong)?;
+        let Some((replicas, current)) = found else { return Ok(None) };
+        status.pods = Some(PodsMetricStatus { metric: source.metric.clone(), current });
+        Ok(Some((replicas, format!("pods metric {}", source.metric.name))))
+    }
+
+    fn say_object(&self, plan: &mut Plan, spec: &MetricSpec, status: &mut MetricStatus) -> Said {
+        let Some(source) = &spec.object else { return Ok(None) };
+        let wrong = silence("FailedGetObjectMetric", "failed to get object metric value".into());
+        let Some((replicas, current)) = self.object_metric(plan, source).map_err(wrong)? else {
+            return Ok(None);
         };
-        Ok(Some(Say { replicas, name, status }))
+        let described_object = source.described_object.clone();
+        let name = format!("{} metric {}", described_object.kind, source.metric.name);
+        status.object = Some(ObjectMetricStatus { current, described_object, metric: source.metric.clone() });
+        Ok(Some((replicas, name)))
+    }
+
+    fn say_external(&self, plan: &mut Plan, spec: &MetricSpec, status: &mut MetricStatus) -> Said {
+        let Some(source) = &spec.external else { return Ok(None) };
+        let metric = &source.metric;
+        let prefix = format!("failed to get {} external metric value", metric.name);
+        let wrong = silence("FailedGetExternalMetric", prefix);
+        let path = self.custom_path("external.metrics.k8s.io/v1beta1", metric, &metric.name);
+        let found = read(plan, self.ask, path).and_then(|list| {
+            let Some(list) = list else { return Ok(None) };
+            let values = items(list).iter().filter_map(|i| quantity(&i["value"]));
+            if items(list).is_empty() {
+                return Err("no metrics returned from external metrics API".into());
+            }
+            self.by_total(values.fold(0, i64::saturating_add), &source.target).map(Some)
+        });
+        let Some((replicas, current)) = found.map_err(wrong)? else { return Ok(None) };
+        status.external = Some(ExternalMetricStatus { current, metric: metric.clone() });
+        Ok(Some((replicas, format!("external metric {}", metric.name))))
     }
 
     fn object_metric(

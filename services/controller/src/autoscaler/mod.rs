@@ -9,6 +9,19 @@
 mod behavior;
 mod metrics;
 mod target;
+/// The selector of a scale, or the condition's message and the event that say why there is none.
+fn selector_of(text: &str) -> Result<LabelSelector, (String, &'static str, String)> {
+    if text.is_empty() {
+        let message = "the HPA target's scale is missing a selector";
+        return Err((message.into(), "SelectorRequired", "selector is required".into()));
+    }
+    LabelSelector::parse(text).map_err(|error| {
+        let message =
+            format!("couldn't convert selector into a corresponding internal selector object: {error}");
+        (message.clone(), "InvalidSelector", message)
+    })
+}
+
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -185,20 +198,12 @@ impl Round<'_> {
     /// The size the metrics ask for, and which of them does; `None` when the round has ended or waits.
     fn measure(&mut self, scale: &Scale<'_>) -> Result<Option<(i32, String, Vec<MetricStatus>)>, Error> {
         let text = scale.selector();
-        let selector = match (text.is_empty(), LabelSelector::parse(text)) {
-            (true, _) => {
-                let message = "the HPA target's scale is missing a selector";
-                self.condition("ScalingActive", "False", "InvalidSelector", message.into());
-                return self.give_up(scale, "SelectorRequired", "selector is required".into());
+        let selector = match selector_of(text) {
+            Ok(selector) => selector,
+            Err((message, reason, event)) => {
+                self.condition("ScalingActive", "False", "InvalidSelector", message);
+                return self.give_up(scale, reason, event);
             }
-            (_, Err(error)) => {
-                let message = format!(
-                    "couldn't convert selector into a corresponding internal selector object: {error}"
-                );
-                self.condition("ScalingActive", "False", "InvalidSelector", message.clone());
-                return self.give_up(scale, "InvalidSelector", message);
-            }
-            (_, Ok(selector)) => selector,
         };
         let mine = |p: &&Arc<Pod>| {
             let lookup = |name: &str| p.metadata.labels.as_ref()?.get(name).map(String::as_str);

@@ -200,7 +200,6 @@ impl Expr {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each expression, no logic")]
     fn write_data(&self, b: &mut Vec<u8>) {
         match self {
             Self::SetMark(from) => {
