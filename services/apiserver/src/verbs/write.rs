@@ -192,14 +192,22 @@ impl<S: Source> Change<'_, S> {
         if metadata::dedup_owners(&mut object) {
             call.warn(".metadata.ownerReferences contains duplicate entries");
         }
-        if managed == Managed::Update {
-            // ownership is of what is read back, with the annotations that a version without the fields gets
-            call.endpoint.to_storage(&mut object)?;
-            call.endpoint.to_served(&mut object)?;
+        if managed == Managed::Update && call.endpoint.native {
             track(call, Some(old_served), &mut object, self.options, &call.info.subresource)?;
         }
-        object.set(&["metadata", "resourceVersion"], old.resource_version());
         call.endpoint.to_storage(&mut object)?;
+        if managed == Managed::Update && !call.endpoint.native {
+            // ownership is of what is read back, with the annotations that a version without the fields gets; the
+            // way back is for that alone, as a version may not say all that the stored one does
+            let mut seen = object.clone();
+            call.endpoint.to_served(&mut seen)?;
+            track(call, Some(old_served), &mut seen, self.options, &call.info.subresource)?;
+            match seen.metadata_mut().remove("managedFields") {
+                Some(fields) => object.metadata_mut().insert("managedFields", fields),
+                None => drop(object.metadata_mut().remove("managedFields")),
+            }
+        }
+        object.set(&["metadata", "resourceVersion"], old.resource_version());
         let request = Request {
             server: &call.server,
             endpoint: &call.endpoint,

@@ -7,6 +7,7 @@
 //! `pkg/controller/job`
 
 mod indexes;
+mod pods;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -15,13 +16,13 @@ use std::time::Duration;
 
 use client::{Key, Patch};
 use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
-use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 use serde_json::json;
 
 use crate::claim::{Selects as _, claim, claimed};
 use crate::common::{created, is_active, is_ready, phase, time};
-use crate::replicas::{create_pod, delete_pod, pod_from};
+use crate::replicas::{create_pod, delete_pod};
 use indexes::{parse_indexes, print_indexes};
 
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -415,44 +416,6 @@ impl<'a> Work<'a> {
         };
         let all = 0..self.spec.completions.unwrap_or(0);
         all.filter(|i| !taken.contains(i)).take(most).map(|i| (i, failures(i))).collect()
-    }
-
-    fn pod(&self) -> Pod {
-        let mut pod = pod_from(&self.spec.template, self.job.as_ref());
-        pod.metadata.finalizers.get_or_insert_default().push(TRACKING.into());
-        pod
-    }
-
-    fn indexed_pod(&self, number: i32, failures: i32) -> Pod {
-        let mut pod = self.pod();
-        let text = number.to_string();
-        pod.metadata.generate_name = Some(format!("{}-{number}-", self.job.name()));
-        pod.metadata.labels.get_or_insert_default().insert(INDEX.into(), text.clone());
-        let annotations = pod.metadata.annotations.get_or_insert_default();
-        annotations.insert(INDEX.into(), text);
-        if self.spec.backoff_limit_per_index.is_some() {
-            annotations.insert(FAILURES.into(), failures.to_string());
-        }
-        let spec = pod.spec.get_or_insert_default();
-        spec.hostname = Some(format!("{}-{number}", self.job.name()));
-        let variable = EnvVar {
-            name: "JOB_COMPLETION_INDEX".into(),
-            value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    field_path: format!("metadata.labels['{INDEX}']"),
-                    api_version: None,
-                }),
-                ..Default::default()
-            }),
-            value: None,
-        };
-        for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-            let env = container.env.get_or_insert_default();
-            if !env.iter().any(|e| e.name == variable.name) {
-                env.push(variable.clone());
-            }
-        }
-        pod
     }
 
     fn condition(&mut self, kind: &str, reason: &str, message: &str) {

@@ -183,9 +183,8 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     validate_update: validate::claim_update,
     default: defaults::claim,
     create: |_, object| {
-        // upstream stores no phase and fills it in at every read: what is read is the same
-        let status: Map = [("phase", Value::from("Pending"))].into_iter().collect();
-        object.root_mut().insert("status", status);
+        // the phase comes with the defaults at the next read, as upstream's does
+        object.root_mut().insert("status", Map::new());
         data_sources(object);
     },
     update: |cx, object, old| {

@@ -72,7 +72,7 @@ fn structure(table: &Table, id: TypeId, bytes: &[u8], object: &mut Map) -> Resul
                 }
             }
             // the zero of a value that is left out when zero says nothing
-            ty if !field.pointer && says_nothing(ty, &value) => {}
+            ty if !field.pointer && says_nothing(field, ty, &value) => {}
             _ => {
                 object.insert(field.json.clone(), value);
             }
@@ -81,10 +81,11 @@ fn structure(table: &Table, id: TypeId, bytes: &[u8], object: &mut Map) -> Resul
     Ok(())
 }
 
-fn says_nothing(ty: &Ty, value: &Value) -> bool {
+fn says_nothing(field: &Field, ty: &Ty, value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Str(s) => s.is_empty(),
+        // bytes that are empty are not bytes that are not there, and are written so where both are written
+        Value::Str(s) => s.is_empty() && (field.omit_empty || !matches!(ty, Ty::Bytes)),
         Value::Bool(b) => !b,
         Value::Int(i) => *i == 0 && !matches!(ty, Ty::IntOrString),
         _ => false,

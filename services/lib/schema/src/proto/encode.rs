@@ -124,6 +124,8 @@ fn one(table: &Table, ty: &Ty, number: u32, value: &Value, out: &mut Vec<u8>) {
         (Ty::Quantity, Value::Str(s)) => push_message(out, number, |out| push_bytes(out, 1, s.as_bytes())),
         (Ty::IntOrString, _) => push_message(out, number, |out| int_or_string(out, value)),
         (Ty::Strings, Value::List(items)) => push_message(out, number, |out| strings(out, 1, items)),
+        // Go reads a null as JSON without bytes
+        (Ty::Json, Value::Null) => push_bytes(out, number, b""),
         (Ty::Raw | Ty::FieldsV1 | Ty::Json, _) => push_message(out, number, |out| json(out, value)),
         (Ty::SchemaOrList | Ty::SchemaOrBool | Ty::SchemaOrStrings, _) => {
             push_message(out, number, |out| schema_or(table, ty, value, out));
