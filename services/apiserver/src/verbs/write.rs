@@ -204,8 +204,8 @@ impl<S: Source> Change<'_, S> {
             track(call, Some(old_served), &mut seen, self.options, &call.info.subresource)?;
             match seen.metadata_mut().remove("managedFields") {
                 Some(fields) => object.metadata_mut().insert("managedFields", fields),
-                None => drop(object.metadata_mut().remove("managedFields")),
-            }
+                None => object.metadata_mut().remove("managedFields"),
+            };
         }
         object.set(&["metadata", "resourceVersion"], old.resource_version());
         let request = Request {
