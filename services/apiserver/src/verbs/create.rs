@@ -124,6 +124,8 @@ async fn check_and_store(
         call.warn(warning);
     }
     call.server.admission.validate(request, Some(&object)).await?;
+    // what is read back has the defaults of what the strategy left
+    hooks.default_versioned(&resource.kind.storage.version, &mut object);
     if options.dry_run {
         return dry(call, object).await;
     }
