@@ -104,6 +104,7 @@ impl Type {
     ) -> Result<Decoded, DecodeError> {
         let decoded = decoded.map_err(|error| match error {
             schema::json::DecodeError::Syntax(text) => DecodeError::Malformed(text),
+            whole @ schema::json::DecodeError::NoObject(_) => DecodeError::new(whole),
             other => DecodeError::Shape(other.to_string()),
         })?;
         let problems = decoded.problems.iter().map(ToString::to_string).collect();
@@ -131,9 +132,9 @@ impl Type {
     ///
     /// # Errors
     /// A value has the wrong type.
-    pub fn decode_tree(&self, tree: Value) -> Result<Decoded, DecodeError> {
+    pub fn decode_tree(&self, tree: &Value) -> Result<Decoded, DecodeError> {
         let mut json = Vec::new();
-        schema::json::encode_generic(&tree, &mut json);
+        schema::json::encode_generic(tree, &mut json);
         self.decode(Media::Json, &json)
     }
 
@@ -186,6 +187,9 @@ pub enum PatchError {
     TooLarge(String),
 }
 
+/// Where upstream made the scheme of built-in kinds; it says so in messages.
+pub const SCHEME: &str = "pkg/runtime/scheme.go:111";
+
 /// Parses JSON without a schema.
 ///
 /// # Errors
@@ -230,6 +234,13 @@ pub fn decode_options(
     let gvk = GroupVersionKind::new("meta.k8s.io", "v1", kind);
     let schema = Type::of(&gvk).ok_or_else(|| DecodeError::Unknown(kind.to_owned()))?;
     let object = schema.decode(media, body)?.object;
+    if !matches!(object.kind(), "" | "DeleteOptions") {
+        let version = Some(object.api_version()).filter(|v| !v.is_empty()).unwrap_or("meta.k8s.io/v1");
+        return Err(DecodeError::Malformed(format!(
+            "no kind {:?} is registered for version {version:?} in scheme {SCHEME:?}",
+            object.kind()
+        )));
+    }
     serde_json::from_slice(&schema.encode_json(&object)).map_err(DecodeError::new)
 }
 

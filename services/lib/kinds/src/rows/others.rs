@@ -8,7 +8,7 @@ use super::{
     three,
 };
 use crate::tree::{int, is_nil, map, map_at, text, texts};
-use crate::{Cell, Column};
+use crate::{Cell, Column, Description};
 
 pub(crate) fn storage_class(root: &Map) -> Row {
     let annotation = |key| at(root, &["metadata", "annotations", key]) == "true";
@@ -63,15 +63,11 @@ pub(crate) fn csi_driver(root: &Map) -> Row {
     ])
 }
 
-pub(crate) fn csi_storage_capacity(root: &Map) -> Row {
-    cells([name(root), string(at(root, &["storageClassName"])), or(at(root, &["capacity"]), "<unset>")])
-}
-
 /// As the columns of k3s's CustomResourceDefinition.
 pub(crate) const ADDON: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
-    Column { name: "Source", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Checksum", kind: "string", format: "", priority: 0, description: "" },
+    Column { name: "Name", kind: "string", format: "name", priority: 0, description: Description::Text("") },
+    Column { name: "Source", kind: "string", format: "", priority: 0, description: Description::Text("") },
+    Column { name: "Checksum", kind: "string", format: "", priority: 0, description: Description::Text("") },
 ];
 
 pub(crate) fn addon(root: &Map) -> Row {
