@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+# The kernel weighs a group like one task, here 1024; a machine is as much as sixteen, or one compiler starves a whole cluster.
+SHARES = 16 * 1024
 CONTROLLERS = "cpu cpuacct cpuset memory blkio devices freezer pids systemd unified".split()
 
 
@@ -27,6 +29,8 @@ def create(group: str) -> list[Path]:
         if hierarchy.name == "cpuset":
             for file in ("cpuset.cpus", "cpuset.mems"):
                 (folder / file).write_text((hierarchy / file).read_text())
+        if hierarchy.name == "cpu":
+            (folder / "cpu.shares").write_text(str(SHARES))
         folders.append(folder)
     return folders
 
