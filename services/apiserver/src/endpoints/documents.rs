@@ -79,7 +79,7 @@ fn plain(document: &Value, accept: &str) -> Result<Response<Body>> {
             let schema = Type::of(&meta::GroupVersionKind::new("meta.k8s.io", "v1", kind));
             let schema = schema.ok_or_else(|| errors::internal(format!("no schema for {kind}")))?;
             let object = schema.decode(Media::Json, json.as_bytes()).map_err(errors::internal)?.object;
-            codec::envelope("v1", kind, &schema.encode_protobuf(&object).map_err(errors::internal)?)
+            codec::envelope("v1", kind, &schema.encode_protobuf(&object))
         }
     };
     let mut answer = Response::new(web::full(bytes));

@@ -14,7 +14,7 @@ use crate::request::info::query_pairs;
 use crate::server::Server;
 
 /// Start-up steps as upstream names their checks; each is done once.
-pub const STEPS: [&str; 7] = [
+pub const STEPS: [&str; 8] = [
     "poststarthook/bootstrap-controller",
     "poststarthook/priority-and-fairness-config-producer",
     "poststarthook/rbac/bootstrap-roles",

@@ -15,7 +15,7 @@ pub(crate) use events::convert as convert_event;
 use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{no_status, split, split_all};
-use crate::tree::{flag, is_zero, maps, same, text};
+use crate::tree::{flag, maps, same, text};
 use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);

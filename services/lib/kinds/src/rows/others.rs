@@ -77,10 +77,37 @@ pub(crate) fn addon(root: &Map) -> Row {
 
 /// As the aggregator of API servers has them.
 pub(crate) const API_SERVICE: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
-    Column { name: "Service", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Available", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Age", kind: "string", format: "", priority: 0, description: "" },
+    Column {
+        name: "Name",
+        kind: "string",
+        format: "name",
+        priority: 0,
+        description: Description::Field("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "name"),
+    },
+    Column {
+        name: "Service",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Text("The reference to the service that hosts this API endpoint."),
+    },
+    Column {
+        name: "Available",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Text("Whether this service is available."),
+    },
+    Column {
+        name: "Age",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Field(
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+            "creationTimestamp",
+        ),
+    },
 ];
 
 pub(crate) fn api_service(root: &Map) -> Row {

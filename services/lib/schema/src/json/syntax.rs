@@ -34,7 +34,7 @@ fn quoted(found: u8) -> String {
         0x08 => r"'\b'".to_owned(),
         0x0b => r"'\v'".to_owned(),
         0x0c => r"'\f'".to_owned(),
-        0x20..0x7f | 0xa1.. if found != 0xad => format!("'{}'", char::from(found)),
+        0x20..=0x7e | 0xa1.. if found != 0xad => format!("'{}'", char::from(found)),
         0x80.. => format!("'\\u{found:04x}'"),
         _ => format!("'\\x{found:02x}'"),
     }
