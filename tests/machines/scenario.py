@@ -29,7 +29,7 @@ from .qemu import QemuMachine
 from .shell import Failure
 
 FOLDER = paths.HERE.parent / "scenarios"
-OURS = "all=ours,scheduler=upstream"
+OURS = "all=ours"
 RUNNING = "K3S_RS_CLUSTER"
 INSTALLED = ("/usr/bin/kubectl", product.KUBECONFIG)
 IN_MACHINE = ("/opt/upstream/bin/kubectl", "/cluster/pki/admin.conf")
