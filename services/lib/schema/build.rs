@@ -1,6 +1,5 @@
 //! Packs the descriptions of types and fields for `src/describe.rs`: the doc comments of the `k8s-openapi` crate, which
 //! are upstream's descriptions, found where cargo keeps that crate's source.
-#![expect(clippy::print_stdout, reason = "that is how a build script speaks with cargo")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,8 +38,11 @@ fn variable(name: &str) -> Result<OsString, String> {
 /// Where cargo keeps the crate: in its registry, or wherever sources were vendored to.
 fn source() -> Result<PathBuf, Box<dyn Error>> {
     let manifest = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
-    let words = ["metadata", "--format-version", "1", "--offline", "--manifest-path"];
-    let answer = Command::new(variable("CARGO")?).args(words).arg(manifest).output()?;
+    // of the whole workspace: on a fresh machine cargo may still have to get what other members depend on
+    let words = ["metadata", "--format-version", "1", "--locked", "--manifest-path"];
+    let mut metadata = Command::new(variable("CARGO")?);
+    metadata.args(words).arg(manifest).arg("--filter-platform").arg(variable("TARGET")?);
+    let answer = metadata.output()?;
     if !answer.status.success() {
         return Err(String::from_utf8_lossy(&answer.stderr).into());
     }
