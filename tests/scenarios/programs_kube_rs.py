@@ -14,7 +14,7 @@ server.succeed("kubectl delete namespace kube-rs --ignore-not-found --timeout=60
 
 with subtest("the program's steps"):
     out = provide.outside(cluster, server, [str(provide.rust("kube-rs")), "kube-rs", "docker.io/library/busybox:latest"])
-    t.assertEqual(["objects", "apply", "reflector", "streaming list", "events", "leases", "pod"], out.splitlines())
+    t.assertEqual(["objects", "apply", "reflector", "streaming list", "events", "leases", "pod", "end of input"], out.splitlines())
 
 with subtest("nothing stays"):
     server.wait_until_fails("kubectl get namespace kube-rs", timeout=60)

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use k8s_openapi::api::events::v1::Event as Recorded;
@@ -41,17 +41,22 @@ async fn main() -> Result<()> {
     step("objects", objects(&client, &namespace)).await?;
     step("apply", apply(&client, &namespace)).await?;
     step("reflector", reflect(&client, &namespace, watcher::Config::default())).await?;
-    step("streaming list", reflect(&client, &namespace, watcher::Config::default().streaming_lists())).await?;
+    step("streaming list", reflect(&client, &namespace, watcher::Config::default().streaming_lists()))
+        .await?;
     step("events", events(&client, &namespace)).await?;
     step("leases", leases(&client, &namespace)).await?;
     step("pod", pod(&client, &namespace, &image)).await?;
+    step("end of input", end_of_input(&client, &namespace, &image)).await?;
     spaces.delete(&namespace, &DeleteParams::default()).await?;
     eprintln!("took {:?}", begun.elapsed());
     Ok(())
 }
 
 async fn step(name: &str, work: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::time::timeout(PATIENCE, work).await.with_context(|| format!("{name}: too slow"))?.with_context(|| name.to_owned())?;
+    tokio::time::timeout(PATIENCE, work)
+        .await
+        .with_context(|| format!("{name}: too slow"))?
+        .with_context(|| name.to_owned())?;
     println!("{name}");
     Ok(())
 }
@@ -63,7 +68,11 @@ fn named(name: &str) -> kube::api::ObjectMeta {
 fn map(name: &str, say: &str) -> ConfigMap {
     let labels = BTreeMap::from([("made".to_owned(), "here".to_owned())]);
     let data = BTreeMap::from([("say".to_owned(), say.to_owned())]);
-    ConfigMap { metadata: kube::api::ObjectMeta { labels: Some(labels), ..named(name) }, data: Some(data), ..ConfigMap::default() }
+    ConfigMap {
+        metadata: kube::api::ObjectMeta { labels: Some(labels), ..named(name) },
+        data: Some(data),
+        ..ConfigMap::default()
+    }
 }
 
 /// The code and reason of a refusal.
@@ -102,18 +111,26 @@ async fn objects(client: &Client, namespace: &str) -> Result<()> {
 
 async fn apply(client: &Client, namespace: &str) -> Result<()> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
-    let wanted = |say: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"say": say}});
+    let wanted = |say: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "data": {"say": say}});
     let made = maps.patch("applied", &PatchParams::apply("one"), &Patch::Apply(wanted("1"))).await?;
     let same = maps.patch("applied", &PatchParams::apply("one"), &Patch::Apply(wanted("1"))).await?;
     ensure!(made.resource_version() == same.resource_version(), "an apply of the same changed something");
     let theirs = refusal(maps.patch("applied", &PatchParams::apply("two"), &Patch::Apply(wanted("2"))).await);
     ensure!(theirs == Some((409, "Conflict".into())), "{theirs:?}");
-    let forced = maps.patch("applied", &PatchParams::apply("two").force(), &Patch::Apply(wanted("2"))).await?;
+    let forced =
+        maps.patch("applied", &PatchParams::apply("two").force(), &Patch::Apply(wanted("2"))).await?;
     let owners: Vec<_> = forced.managed_fields().iter().filter_map(|m| m.manager.clone()).collect();
     ensure!(owners == ["two"], "{owners:?}");
-    let strict = PatchParams { field_validation: Some(kube::api::ValidationDirective::Strict), ..PatchParams::apply("two") };
-    let unknown = json!({"apiVersion": "v1", "kind": "ConfigMap", "dat": {}});
-    ensure!(refusal(maps.patch("applied", &strict, &Patch::Apply(unknown)).await).is_some(), "an unknown field was taken");
+    let strict = PatchParams {
+        field_validation: Some(kube::api::ValidationDirective::Strict),
+        ..PatchParams::apply("two")
+    };
+    let unknown =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "applied"}, "dat": {}});
+    ensure!(
+        refusal(maps.patch("applied", &strict, &Patch::Apply(unknown)).await).is_some(),
+        "an unknown field was taken"
+    );
     Ok(())
 }
 
@@ -141,7 +158,10 @@ async fn reflect(client: &Client, namespace: &str, config: watcher::Config) -> R
     maps.patch("m3", &PatchParams::default(), &Patch::Merge(json!({"data": {"say": "last"}}))).await?;
     stream.try_next().await?.context("the stream ended")?;
     ensure!(reader.state().len() == 5, "the store has {} objects", reader.state().len());
-    maps.patch("m2", &PatchParams::default(), &Patch::Merge(json!({"data": {"say": "first"}}))).await?;
+    for changed in ["m2", "m3"] {
+        maps.patch(changed, &PatchParams::default(), &Patch::Merge(json!({"data": {"say": "first"}})))
+            .await?;
+    }
     Ok(())
 }
 
@@ -178,7 +198,8 @@ async fn leases(client: &Client, namespace: &str) -> Result<()> {
         renew_time: now(),
         ..LeaseSpec::default()
     };
-    let taken = leases.create(&PostParams::default(), &Lease { metadata: named("lead"), spec: Some(spec) }).await?;
+    let taken =
+        leases.create(&PostParams::default(), &Lease { metadata: named("lead"), spec: Some(spec) }).await?;
     let mut renewed = taken.clone();
     if let Some(spec) = renewed.spec.as_mut() {
         spec.renew_time = now();
@@ -189,29 +210,32 @@ async fn leases(client: &Client, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-async fn pod(client: &Client, namespace: &str, image: &str) -> Result<()> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+/// A pod of the image that runs.
+async fn running(pods: &Api<Pod>, name: &str, image: &str) -> Result<()> {
     let wanted: Pod = serde_json::from_value(json!({
-        "metadata": {"name": "p"},
+        "metadata": {"name": name},
         "spec": {"terminationGracePeriodSeconds": 0, "containers": [{
             "name": "c", "image": image, "imagePullPolicy": "IfNotPresent",
             "command": ["sh", "-c", "echo begun; exec httpd -f -p 8080 -h /etc"],
         }]},
     }))?;
     pods.create(&PostParams::default(), &wanted).await?;
-    await_condition(pods.clone(), "p", conditions::is_pod_running()).await?;
+    await_condition(pods.clone(), name, conditions::is_pod_running()).await?;
+    Ok(())
+}
+
+async fn pod(client: &Client, namespace: &str, image: &str) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    running(&pods, "p", image).await?;
     ensure!(pods.logs("p", &LogParams::default()).await? == "begun\n");
-    let mut process = pods.exec("p", ["tr", "a-z", "A-Z"], &AttachParams::default().stdin(true).stderr(false)).await?;
-    let status = process.take_status().context("no status")?;
+    let asks = ["sh", "-c", "read line; echo $line, $line"];
+    let mut process = pods.exec("p", asks, &AttachParams::default().stdin(true).stderr(false)).await?;
     let mut output = process.stdout().context("no output")?;
     let mut input = process.stdin().context("no input")?;
     input.write_all(b"hello\n").await?;
-    input.shutdown().await?;
-    drop(input);
     let mut said = String::new();
     output.read_to_string(&mut said).await?;
-    ensure!(said == "HELLO\n", "{said:?}");
-    ensure!(status.await.and_then(|s| s.status).as_deref() == Some("Success"));
+    ensure!(said == "hello, hello\n", "said {said:?}");
     let mut failing = pods.exec("p", ["sh", "-c", "exit 3"], &AttachParams::default()).await?;
     let status = failing.take_status().context("no status")?.await.context("no status")?;
     ensure!(status.reason.as_deref() == Some("NonZeroExitCode"), "{status:?}");
@@ -226,5 +250,24 @@ async fn pod(client: &Client, namespace: &str, image: &str) -> Result<()> {
     let uid = pods.get("p").await?.uid().context("no uid")?;
     pods.evict("p", &EvictParams::default()).await?;
     await_condition(pods, "p", conditions::is_deleted(&uid)).await?;
+    Ok(())
+}
+
+/// The end of what a process reads is its own: what it says afterwards still comes (`v5.channel.k8s.io`).
+async fn end_of_input(client: &Client, namespace: &str, image: &str) -> Result<()> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    running(&pods, "q", image).await?;
+    let ends = AttachParams::default().stdin(true).stderr(false);
+    let mut process = pods.exec("q", ["tr", "a-z", "A-Z"], &ends).await?;
+    let status = process.take_status().context("no status")?;
+    let mut output = process.stdout().context("no output")?;
+    let mut input = process.stdin().context("no input")?;
+    input.write_all(b"hello\n").await?;
+    input.shutdown().await?;
+    drop(input);
+    let mut said = String::new();
+    output.read_to_string(&mut said).await?;
+    ensure!(said == "HELLO\n", "said {said:?}");
+    ensure!(status.await.and_then(|s| s.status).as_deref() == Some("Success"));
     Ok(())
 }
