@@ -30,7 +30,7 @@ from .qemu import QemuMachine
 from .shell import Failure
 
 FOLDER = paths.HERE.parent / "scenarios"
-OURS = "all=ours,scheduler=upstream"
+OURS = "all=ours"
 RUNNING = "K3S_RS_CLUSTER"
 NAME = "scenarios"
 INSTALLED = ("/usr/bin/kubectl", product.KUBECONFIG)

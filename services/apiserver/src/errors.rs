@@ -87,13 +87,21 @@ pub fn method_not_supported(resource: &GroupResource, verb: &str) -> Error {
 
 /// 405 where no resource is known.
 pub fn method_not_allowed() -> Error {
-    failure(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+    let text = "the server does not allow this method on the requested resource";
+    failure_about_nothing(Reason::MethodNotAllowed, text)
 }
 
 /// 406.
 pub fn not_acceptable(supported: &[&str]) -> Error {
     let list = supported.join(", ");
     failure(Reason::NotAcceptable, format!("only the following media types are accepted: {list}"))
+}
+
+/// 406 of a request whose `Accept` has no media type of ours at all: upstream's router says it.
+pub fn nothing_acceptable(supported: &[&str]) -> Error {
+    let list = supported.join(", ");
+    let text = format!("406: Not Acceptable\n\nAvailable representations: {list}");
+    failure_about_nothing(Reason::NotAcceptable, &text)
 }
 
 /// 409 on create.

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod encode;
 pub mod endpoints;
 pub mod errors;
+pub mod flow;
 pub mod http;
 pub mod registry;
 pub mod request;

@@ -13,6 +13,7 @@ use crate::auth::rbac::{Nodes, Rbac};
 use crate::auth::tokens::{TokenAuthenticator, Tokens};
 use crate::auth::{Authenticator, Authenticators, Authorizers, PrivilegedGroup};
 use crate::endpoints::documents::Documents;
+use crate::flow::Flows;
 use crate::http::limits::InFlight;
 use crate::registry::Registry;
 use crate::server::Server;
@@ -72,6 +73,7 @@ pub fn build(settings: Settings) -> anyhow::Result<Arc<Server>> {
     let supervisor = settings.supervisor.clone().map(crate::supervisor::Supervisor::new);
     let supervisor = supervisor.transpose().context("supervisor")?.map(Arc::new);
     Ok(Arc::new(Server {
+        flows: Flows::new(&store, &registry),
         store,
         authenticator: Box::new(Authenticators(authenticators)),
         authorizer: Box::new(authorizers),
@@ -114,6 +116,7 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
     }
     tokio::spawn(crate::start::run(server.clone()));
     tokio::spawn(crate::aggregate::available::run(server.clone()));
+    tokio::spawn(crate::flow::dangling::run(server.clone()));
     if let Some(supervisor) = server.supervisor.clone() {
         tokio::spawn(supervisor.start(server.clone()));
     }

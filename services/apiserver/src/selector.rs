@@ -45,7 +45,7 @@ fn parse_fields(text: &str) -> std::result::Result<Vec<Term>, String> {
     for part in parts.into_iter().filter(|p| !p.is_empty()) {
         let at = part
             .find(['=', '!'])
-            .ok_or_else(|| format!("invalid selector: {text:?}; can't understand {part:?}"))?;
+            .ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
         let (label, rest) = part.split_at(at);
         let (value, equal) = if let Some(value) = rest.strip_prefix("!=") {
             (value, false)
@@ -54,7 +54,7 @@ fn parse_fields(text: &str) -> std::result::Result<Vec<Term>, String> {
         } else if let Some(value) = rest.strip_prefix('=') {
             (value, true)
         } else {
-            return Err(format!("invalid selector: {text:?}; can't understand {part:?}"));
+            return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
         };
         terms.push(Term { label: label.to_owned(), value: unescape(value), equal });
     }
@@ -73,15 +73,28 @@ fn unescape(value: &str) -> String {
     out
 }
 
+/// What upstream says of a field label it does not know: each group in its own words.
+fn unknown(endpoint: &Endpoint, plain: bool, label: &str) -> String {
+    let gvk = &endpoint.face.gvk;
+    let only_metadata = plain || gvk.kind.starts_with("PersistentVolume");
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        _ if only_metadata => {
+            format!("{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        ("batch", "Job") => format!("field label {label:?} not supported for Job"),
+        ("resource.k8s.io", kind) => {
+            format!("field label not supported for {}, Kind={kind}: {label}", gvk.group_version())
+        }
+        _ => format!("field label not supported: {label}"),
+    }
+}
+
 impl Selection {
     /// Reads both selectors for an endpoint.
     pub fn read(endpoint: &Endpoint, labels: &str, fields: &str) -> Result<Self> {
         let labels = match labels {
             "" => None,
-            text => Some(
-                meta::LabelSelector::parse(text)
-                    .map_err(|e| errors::bad_request(format!("unable to parse requirement: {e}")))?,
-            ),
+            text => Some(meta::LabelSelector::parse(text).map_err(|e| errors::bad_request(e.to_string()))?),
         };
         let mut fields = parse_fields(fields).map_err(errors::bad_request)?;
         let known = endpoint.resource.kind.hooks.field_labels();
@@ -95,15 +108,7 @@ impl Selection {
             {
                 continue;
             }
-            let text = if known.is_empty() {
-                format!(
-                    "{:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-                    term.label
-                )
-            } else {
-                format!("field label not supported: {}", term.label)
-            };
-            return Err(errors::bad_request(text));
+            return Err(errors::bad_request(unknown(endpoint, known.is_empty(), &term.label)));
         }
         Ok(Self { labels, fields })
     }

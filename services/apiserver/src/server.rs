@@ -27,6 +27,8 @@ pub struct Server {
     pub authorizer: Box<dyn Authorizer>,
     /// What is let in.
     pub admission: Chain,
+    /// What a request is of: FlowSchemas and their levels.
+    pub flows: crate::flow::Flows,
     /// How many requests are worked on.
     pub in_flight: crate::http::limits::InFlight,
     /// The audit log, if there is one.

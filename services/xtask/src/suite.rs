@@ -123,8 +123,8 @@ fn spine(repository: &Repository) -> Result<Command> {
     let folder = repository.programs("dev");
     let ours = ["k3s-rs-apiserver", "k3s-rs-datastore"].map(str::to_owned);
     crate::binaries::build(repository, "dev", &ours, &folder)?;
-    let mut tests =
-        python(repository, "-W ignore -m unittest spine.test_clients spine.test_shared spine.test_disk");
+    let names = ["clients", "shared", "disk", "sync", "snapshot"].map(|name| format!("spine.test_{name}"));
+    let mut tests = python(repository, &format!("-W ignore -m unittest {}", names.join(" ")));
     tests.env("K3S_RS_BIN", folder);
     Ok(tests)
 }

@@ -64,6 +64,26 @@ fn wanted(
     all
 }
 
+/// What upstream says when the headers name no user: its own struct, printed.
+fn nobody(uid: &str, groups: &[String], extra: &BTreeMap<String, Vec<String>>) -> String {
+    let list = |values: &[String]| {
+        let quoted: Vec<String> = values.iter().map(|v| format!("{v:?}")).collect();
+        format!("[]string{{{}}}", quoted.join(", "))
+    };
+    let groups = if groups.is_empty() { "[]string(nil)".to_owned() } else { list(groups) };
+    let mut pairs = Vec::new();
+    for (key, values) in extra {
+        pairs.push(format!("{key:?}:{}", list(values)));
+    }
+    let extra = match pairs.as_slice() {
+        [] => "map[string][]string(nil)".to_owned(),
+        pairs => format!("map[string][]string{{{}}}", pairs.join(", ")),
+    };
+    format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{uid:?}, Groups:{groups}, Extra:{extra}}} without impersonating a user name"
+    )
+}
+
 /// The user to act as, if the headers ask for one and the real user may.
 pub async fn impersonate(
     headers: &http::HeaderMap,
@@ -78,7 +98,7 @@ pub async fn impersonate(
         if groups.is_empty() && uid.is_none() && extra.is_empty() {
             return Ok(None);
         }
-        return Err(errors::internal("requested impersonation without impersonating a user"));
+        return Err(errors::bad_request(nobody(uid.as_deref().unwrap_or(""), &groups, &extra)));
     }
     for want in wanted(name, uid.as_deref(), &groups, &extra) {
         let info = RequestInfo {

@@ -20,17 +20,28 @@ pub struct Unknown<'a> {
     pub raw: &'a [u8],
 }
 
-/// Puts an object into its envelope.
-pub fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Bytes {
+/// What follows an object in its envelope: no content encoding, no content type.
+pub const ENVELOPE_TAIL: &[u8] = &[3 << 3 | 2, 0, 4 << 3 | 2, 0];
+
+/// What precedes an object of `length` bytes in its envelope.
+pub fn envelope_head(api_version: &str, kind: &str, length: usize) -> Vec<u8> {
     let mut type_meta = Vec::with_capacity(api_version.len() + kind.len() + 8);
     wire::string(&mut type_meta, 1, api_version);
     wire::string(&mut type_meta, 2, kind);
-    let mut out = Vec::with_capacity(raw.len() + type_meta.len() + 24);
+    let mut out = Vec::with_capacity(type_meta.len() + 24);
     out.extend_from_slice(MAGIC);
     wire::bytes(&mut out, 1, &type_meta);
-    wire::bytes(&mut out, 2, raw);
-    wire::string(&mut out, 3, "");
-    wire::string(&mut out, 4, "");
+    wire::varint(&mut out, 2 << 3 | 2);
+    wire::varint(&mut out, length as u64);
+    out
+}
+
+/// Puts an object into its envelope.
+pub fn envelope(api_version: &str, kind: &str, raw: &[u8]) -> Bytes {
+    let mut out = envelope_head(api_version, kind, raw.len());
+    out.reserve_exact(raw.len() + ENVELOPE_TAIL.len());
+    out.extend_from_slice(raw);
+    out.extend_from_slice(ENVELOPE_TAIL);
     Bytes::from(out)
 }
 

@@ -69,7 +69,7 @@ impl Type {
         force: bool,
         writer: Writer<'_>,
     ) -> Result<Object, ApplyError> {
-        let decoded = self.decode_tree(applied.clone()).map_err(|e| ApplyError::Invalid(e.to_string()))?;
+        let decoded = self.decode_tree(applied).map_err(|e| ApplyError::Invalid(e.to_string()))?;
         if let Some(problem) = decoded.problems.first() {
             let path = problem.split('"').nth(1).unwrap_or("");
             let gvk = self.gvk();

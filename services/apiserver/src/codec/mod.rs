@@ -10,7 +10,7 @@ use schema::{Map, Object, Schema, Value};
 
 use crate::request::accept::{Media, PROTOBUF};
 
-pub use envelope::{envelope, open};
+pub use envelope::{ENVELOPE_TAIL, envelope, envelope_head, open};
 pub use managed::{ApplyError, Conflict, Writer};
 
 /// Why bytes are no object.
@@ -104,6 +104,7 @@ impl Type {
     ) -> Result<Decoded, DecodeError> {
         let decoded = decoded.map_err(|error| match error {
             schema::json::DecodeError::Syntax(text) => DecodeError::Malformed(text),
+            whole @ schema::json::DecodeError::NoObject(_) => DecodeError::new(whole),
             other => DecodeError::Shape(other.to_string()),
         })?;
         let problems = decoded.problems.iter().map(ToString::to_string).collect();
@@ -131,9 +132,9 @@ impl Type {
     ///
     /// # Errors
     /// A value has the wrong type.
-    pub fn decode_tree(&self, tree: Value) -> Result<Decoded, DecodeError> {
+    pub fn decode_tree(&self, tree: &Value) -> Result<Decoded, DecodeError> {
         let mut json = Vec::new();
-        schema::json::encode_generic(&tree, &mut json);
+        schema::json::encode_generic(tree, &mut json);
         self.decode(Media::Json, &json)
     }
 
@@ -145,11 +146,14 @@ impl Type {
     }
 
     /// Encodes as protobuf, without envelope.
-    ///
-    /// # Errors
-    /// A value has no protobuf form.
-    pub fn encode_protobuf(&self, object: &Object) -> Result<Vec<u8>, DecodeError> {
+    pub fn encode_protobuf(&self, object: &Object) -> Vec<u8> {
         message(&self.schema, object.root())
+    }
+
+    /// What this server encoded, as protobuf without envelope; `None` when that needs the object.
+    pub fn protobuf_of_normal(&self, json: &[u8]) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(json.len());
+        schema::proto::direct(&self.schema, json, &mut out).then_some(out)
     }
 
     /// Merges a strategic merge patch into an object; gives the merged tree.
@@ -166,10 +170,10 @@ impl Type {
 }
 
 /// An object's protobuf message without its envelope.
-fn message(schema: &Schema, object: &Map) -> Result<Vec<u8>, DecodeError> {
-    let mut enveloped = Vec::with_capacity(1024);
-    schema::proto::encode(schema, object, &mut enveloped);
-    Ok(open(&enveloped)?.raw.to_vec())
+fn message(schema: &Schema, object: &Map) -> Vec<u8> {
+    let mut raw = Vec::with_capacity(1024);
+    schema::proto::message(schema, object, &mut raw);
+    raw
 }
 
 /// Why a patch cannot be applied.
@@ -185,6 +189,9 @@ pub enum PatchError {
     #[error("{0}")]
     TooLarge(String),
 }
+
+/// Where upstream made the scheme of built-in kinds; it says so in messages.
+pub const SCHEME: &str = "pkg/runtime/scheme.go:111";
 
 /// Parses JSON without a schema.
 ///
@@ -230,6 +237,13 @@ pub fn decode_options(
     let gvk = GroupVersionKind::new("meta.k8s.io", "v1", kind);
     let schema = Type::of(&gvk).ok_or_else(|| DecodeError::Unknown(kind.to_owned()))?;
     let object = schema.decode(media, body)?.object;
+    if !matches!(object.kind(), "" | "DeleteOptions") {
+        let version = Some(object.api_version()).filter(|v| !v.is_empty()).unwrap_or("meta.k8s.io/v1");
+        return Err(DecodeError::Malformed(format!(
+            "no kind {:?} is registered for version {version:?} in scheme {SCHEME:?}",
+            object.kind()
+        )));
+    }
     serde_json::from_slice(&schema.encode_json(&object)).map_err(DecodeError::new)
 }
 
@@ -258,7 +272,7 @@ pub fn partial_protobuf(metadata: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let schema = Schema::named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
         .ok_or_else(|| DecodeError::Unknown("ObjectMeta".into()))?;
     let decoded = schema::json::decode(&schema, metadata).map_err(DecodeError::new)?;
-    let raw = message(&schema, &decoded.root)?;
+    let raw = message(&schema, &decoded.root);
     let mut out = Vec::with_capacity(raw.len() + 8);
     wire::bytes(&mut out, 1, &raw);
     Ok(out)
@@ -272,7 +286,7 @@ pub fn status_protobuf(json: &[u8]) -> Result<Bytes, DecodeError> {
     let gvk = GroupVersionKind::new("meta.k8s.io", "v1", "Status");
     let schema = Type::of(&gvk).ok_or_else(|| DecodeError::Unknown("Status".into()))?;
     let object = schema.decode(Media::Json, json)?.object;
-    Ok(envelope("v1", "Status", &schema.encode_protobuf(&object)?))
+    Ok(envelope("v1", "Status", &schema.encode_protobuf(&object)))
 }
 
 /// A fingerprint of the schema and of how this build encodes: what carries it was normalised by the same rules.

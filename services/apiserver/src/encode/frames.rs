@@ -34,10 +34,18 @@ impl<'a> Frames<'a> {
     /// One change.
     pub fn event(&mut self, event: &Event, change: Change) -> Result<Bytes> {
         let form = self.form;
-        if form.shape == Shape::Plain && form.media == Media::Json && self.call.endpoint.native {
+        let native = form.shape == Shape::Plain && self.call.endpoint.native;
+        if native && form.media == Media::Json {
             return Ok(event.json_frame(change));
         }
-        self.object(change, &event.shown(change))
+        if !native || form.media != Media::Protobuf || change != event.change() {
+            return self.object(change, &event.shown(change));
+        }
+        if let Some(kept) = event.protobuf_frame.get() {
+            return Ok(kept.clone());
+        }
+        let made = self.object(change, &event.object)?;
+        Ok(event.protobuf_frame.get_or_init(|| made).clone())
     }
 
     /// One object of the initial state, or of a change that no other watcher shares.

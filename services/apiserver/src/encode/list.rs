@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use web::Body;
 
-use super::{object, table};
+use super::{object, table, zipped};
 use crate::codec;
 use crate::errors::Result;
 use crate::registry::Endpoint;
@@ -31,6 +31,10 @@ pub fn respond(call: &Call, form: Form, listing: &Listing) -> Result<Response<Bo
     if plain && !zipped && size > PIECE {
         return Ok(stream(call, listing));
     }
+    let pieces = listing.whole && call.endpoint.native && form.shape == Shape::Plain && !form.pretty;
+    if pieces && zipped && size > PIECE && form.media != Media::Yaml {
+        return Ok(zipped::respond(call, form.media, listing));
+    }
     let bytes = match form.media {
         Media::Protobuf => protobuf(&call.endpoint, listing, form)?,
         _ => json(&call.endpoint, listing, form)?,
@@ -54,6 +58,22 @@ fn head(kind: &str, api_version: &str, listing: &Listing) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// The beginning of a list of plain objects.
+pub(super) fn json_head(endpoint: &Endpoint, listing: &Listing) -> Vec<u8> {
+    let (kind, version) = names(endpoint, Form::JSON);
+    head(&kind, &version, listing)
+}
+
+/// Writes one item in the storage version.
+pub(super) fn native_item(endpoint: &Endpoint, entry: &Entry, out: &mut Vec<u8>) {
+    if endpoint.schema.is_built_in() {
+        out.push(b'{');
+        out.extend_from_slice(&entry.bytes[entry.body_at as usize..]);
+    } else {
+        out.extend_from_slice(&entry.bytes);
+    }
+}
+
 fn names(endpoint: &Endpoint, form: Form) -> (String, String) {
     if form.shape == Shape::Partial {
         let version = if form.beta { "meta.k8s.io/v1beta1" } else { "meta.k8s.io/v1" };
@@ -68,15 +88,15 @@ fn item(endpoint: &Endpoint, entry: &Entry, form: Form, out: &mut Vec<u8>) -> Re
         out.extend_from_slice(&object::partial_json(entry, form.beta));
         return Ok(());
     }
+    if endpoint.native {
+        native_item(endpoint, entry, out);
+        return Ok(());
+    }
     if !endpoint.schema.is_built_in() {
         out.extend_from_slice(&object::json(endpoint, entry)?);
         return Ok(());
     }
     out.push(b'{');
-    if endpoint.native {
-        out.extend_from_slice(&entry.bytes[entry.body_at as usize..]);
-        return Ok(());
-    }
     let mut served = object::served(endpoint, entry)?;
     served.remove(&["kind"]);
     served.remove(&["apiVersion"]);
@@ -102,32 +122,26 @@ fn json(endpoint: &Endpoint, listing: &Listing, form: Form) -> Result<Bytes> {
 
 fn stream(call: &Call, listing: &Listing) -> Response<Body> {
     let (sender, body) = web::channel(4);
-    let (kind, version) = names(&call.endpoint, Form::JSON);
-    let start = head(&kind, &version, listing);
+    let start = json_head(&call.endpoint, listing);
     let entries: Vec<Arc<Entry>> = listing.entries.clone();
-    let typed = !call.endpoint.schema.is_built_in();
+    let endpoint = call.endpoint.clone();
     tokio::spawn(async move {
-        let mut piece = BytesMut::with_capacity(PIECE + (16 << 10));
+        let mut piece = Vec::with_capacity(PIECE + (16 << 10));
         piece.extend_from_slice(&start);
         for (i, entry) in entries.iter().enumerate() {
             if i > 0 {
-                piece.extend_from_slice(b",");
+                piece.push(b',');
             }
-            if typed {
-                piece.extend_from_slice(&entry.bytes);
-            } else {
-                piece.extend_from_slice(b"{");
-                piece.extend_from_slice(&entry.bytes[entry.body_at as usize..]);
-            }
+            native_item(&endpoint, entry, &mut piece);
             if piece.len() >= PIECE {
-                let full = std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE + (16 << 10)));
-                if sender.send(full.freeze()).await.is_err() {
+                let full = std::mem::replace(&mut piece, Vec::with_capacity(PIECE + (16 << 10)));
+                if sender.send(full.into()).await.is_err() {
                     return;
                 }
             }
         }
         piece.extend_from_slice(b"]}");
-        if sender.send(piece.freeze()).await.is_err() {
+        if sender.send(piece.into()).await.is_err() {
             tracing::debug!("a client went away in the middle of a list");
         }
     });
@@ -136,17 +150,23 @@ fn stream(call: &Call, listing: &Listing) -> Response<Body> {
     response
 }
 
+/// The list's metadata with the field it stands in.
+pub(super) fn protobuf_meta(listing: &Listing) -> Vec<u8> {
+    let mut meta = Vec::new();
+    codec::wire::string(&mut meta, 1, "");
+    codec::wire::string(&mut meta, 2, &listing.revision.to_string());
+    codec::wire::string(&mut meta, 3, &listing.next);
+    if let Some(n) = listing.remaining {
+        codec::wire::varint_field(&mut meta, 4, n as u64);
+    }
+    let mut field = Vec::new();
+    codec::wire::bytes(&mut field, 1, &meta);
+    field
+}
+
 fn protobuf(endpoint: &Endpoint, listing: &Listing, form: Form) -> Result<Bytes> {
     let (kind, version) = names(endpoint, form);
-    let mut raw = Vec::new();
-    let mut list_meta = Vec::new();
-    codec::wire::string(&mut list_meta, 1, "");
-    codec::wire::string(&mut list_meta, 2, &listing.revision.to_string());
-    codec::wire::string(&mut list_meta, 3, &listing.next);
-    if let Some(n) = listing.remaining {
-        codec::wire::varint_field(&mut list_meta, 4, n as u64);
-    }
-    codec::wire::bytes(&mut raw, 1, &list_meta);
+    let mut raw = protobuf_meta(listing);
     for entry in &listing.entries {
         let one = match form.shape {
             Shape::Partial => object::partial_protobuf(entry)?,

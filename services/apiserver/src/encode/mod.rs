@@ -4,6 +4,7 @@ pub mod frames;
 pub mod list;
 pub mod object;
 pub mod table;
+mod zipped;
 
 use std::sync::Arc;
 

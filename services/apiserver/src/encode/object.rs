@@ -46,11 +46,25 @@ pub fn json(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
 
 /// A stored object's protobuf in the served version, without envelope.
 pub fn protobuf(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
-    let make = || {
-        let object = served(endpoint, entry)?;
-        endpoint.schema.encode_protobuf(&object).map(Bytes::from).map_err(errors::internal)
-    };
+    let make = || make_protobuf(endpoint, entry);
     if endpoint.native { entry.protobuf.get_or(make) } else { make() }
+}
+
+/// The same for what is kept in another form: this one is not kept as well.
+pub fn protobuf_once(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
+    match entry.protobuf.get() {
+        Some(kept) if endpoint.native => Ok(kept),
+        _ => make_protobuf(endpoint, entry),
+    }
+}
+
+fn make_protobuf(endpoint: &Endpoint, entry: &Entry) -> Result<Bytes> {
+    if endpoint.native
+        && let Some(direct) = endpoint.schema.protobuf_of_normal(&entry.bytes)
+    {
+        return Ok(Bytes::from(direct));
+    }
+    Ok(Bytes::from(endpoint.schema.encode_protobuf(&served(endpoint, entry)?)))
 }
 
 /// An object of any type in a form.
@@ -66,7 +80,7 @@ pub fn of_tree(schema: &Type, object: &Object, form: Form) -> Result<Bytes> {
             if form.media == Media::Yaml { yaml_of(&json) } else { Ok(json) }
         }
         Media::Protobuf => {
-            let raw = schema.encode_protobuf(object).map_err(errors::internal)?;
+            let raw = schema.encode_protobuf(object);
             Ok(codec::envelope(object.api_version(), object.kind(), &raw))
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kinds::{Cell, Column};
+use kinds::{Cell, Column, Description};
 use schema::Object;
 use serde_json::{Value, json};
 
@@ -20,20 +20,21 @@ use crate::store::entry::Entry;
 use crate::store::read::Listing;
 use crate::verbs::Call;
 
+const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 const DEFAULT: &[Column] = &[
     Column {
         name: "Name",
         kind: "string",
         format: "name",
         priority: 0,
-        description: "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+        description: Description::Field(METADATA, "name"),
     },
     Column {
         name: "Created At",
         kind: "date",
         format: "",
         priority: 0,
-        description: "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+        description: Description::Field(METADATA, "creationTimestamp"),
     },
 ];
 
@@ -63,7 +64,13 @@ fn columns(endpoint: &Endpoint) -> &'static [Column] {
 }
 
 fn definitions(endpoint: &Endpoint) -> Value {
-    let one = |c: &Column| json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority});
+    let one = |c: &Column| {
+        let description = match c.description {
+            Description::Text(text) => text.into(),
+            Description::Field(kind, field) => schema::describe::field(kind, field),
+        };
+        json!({"name": c.name, "type": c.kind, "format": c.format, "description": description, "priority": c.priority})
+    };
     columns(endpoint).iter().map(one).collect()
 }
 

@@ -3,14 +3,20 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/endpoints/discovery`
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use schema::discovery;
 use schema::table::{Facts, resources};
 use serde_json::{Value, json};
 use web::Body;
 
+use super::health::Health;
+use crate::codec::{self, Type};
+use crate::encode;
+use crate::errors::{self, Result};
 use crate::http::response;
-use crate::request::accept::clauses;
+use crate::request::accept::{Media, Offer, clauses, negotiate};
 use crate::server::Server;
 
 /// The aggregated form's media type parameters.
@@ -19,14 +25,6 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// Discovery over the schema's facts, as far as the registry serves them.
 #[derive(Debug, Default)]
 pub struct Documents;
-
-fn verbs(list: &[&str]) -> Value {
-    list.iter().map(|v| Value::from(*v)).collect()
-}
-
-fn group_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
-}
 
 /// The built-in resources that are served.
 pub(crate) fn served(server: &Server) -> Vec<&'static Facts> {
@@ -50,132 +48,6 @@ impl InPlace for Facts {
     }
 }
 
-/// Groups in order with their versions.
-fn groups<'a>(all: &[&'a Facts]) -> Vec<(&'a str, Vec<&'a str>)> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for facts in all.iter().filter(|f| !f.group.is_empty()) {
-        match groups.iter_mut().find(|(g, _)| *g == facts.group) {
-            Some((_, versions)) if versions.contains(&facts.version) => {}
-            Some((_, versions)) => versions.push(facts.version),
-            None => groups.push((facts.group, vec![facts.version])),
-        }
-    }
-    groups
-}
-
-fn group_document(group: &str, versions: &[&str]) -> Value {
-    let one = |v: &&str| json!({"groupVersion": group_version(group, v), "version": v});
-    let versions: Vec<Value> = versions.iter().map(one).collect();
-    json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
-}
-
-fn resource_list(all: &[&Facts], group: &str, version: &str) -> Option<Value> {
-    let mut list = Vec::new();
-    for facts in all.iter().filter(|f| f.group == group && f.version == version) {
-        let mut one = json!({
-            "name": facts.plural,
-            "singularName": facts.singular,
-            "namespaced": facts.namespaced,
-            "kind": facts.kind.kind,
-            "verbs": verbs(&facts.verbs),
-        });
-        if !facts.short_names.is_empty() {
-            one["shortNames"] = verbs(&facts.short_names);
-        }
-        if !facts.categories.is_empty() {
-            one["categories"] = verbs(&facts.categories);
-        }
-        if !facts.storage_hash.is_empty() {
-            one["storageVersionHash"] = facts.storage_hash.into();
-        }
-        list.push(one);
-        for sub in &facts.subresources {
-            let mut one = json!({
-                "name": format!("{}/{}", facts.plural, sub.name),
-                "singularName": "",
-                "namespaced": facts.namespaced,
-                "kind": sub.kind.kind,
-                "verbs": verbs(&sub.verbs),
-            });
-            if (sub.kind.group.as_str(), sub.kind.version.as_str()) != (group, version) {
-                one["group"] = sub.kind.group.as_str().into();
-                one["version"] = sub.kind.version.as_str().into();
-            }
-            list.push(one);
-        }
-    }
-    (!list.is_empty()).then(|| {
-        json!({
-            "kind": "APIResourceList",
-            "apiVersion": "v1",
-            "groupVersion": group_version(group, version),
-            "resources": list,
-        })
-    })
-}
-
-fn response_kind(kind: &meta::GroupVersionKind, group: &str, version: &str) -> Value {
-    let own = kind.group == group && kind.version == version;
-    let (g, v) = if own { ("", "") } else { (kind.group.as_str(), kind.version.as_str()) };
-    json!({"group": g, "version": v, "kind": kind.kind})
-}
-
-fn aggregated_resources(all: &[&Facts], group: &str, version: &str) -> Vec<Value> {
-    let of = all.iter().filter(|f| f.group == group && f.version == version);
-    of.map(|facts| {
-        let mut one = json!({
-            "resource": facts.plural,
-            "responseKind": response_kind(&facts.kind, group, version),
-            "scope": if facts.namespaced { "Namespaced" } else { "Cluster" },
-            "singularResource": facts.singular,
-            "verbs": verbs(&facts.verbs),
-        });
-        if !facts.short_names.is_empty() {
-            one["shortNames"] = verbs(&facts.short_names);
-        }
-        if !facts.categories.is_empty() {
-            one["categories"] = verbs(&facts.categories);
-        }
-        let subs: Vec<Value> = facts
-            .subresources
-            .iter()
-            .map(|s| {
-                json!({
-                    "subresource": s.name,
-                    "responseKind": response_kind(&s.kind, group, version),
-                    "verbs": verbs(&s.verbs),
-                })
-            })
-            .collect();
-        if !subs.is_empty() {
-            one["subresources"] = subs.into();
-        }
-        one
-    })
-    .collect()
-}
-
-fn aggregated(all: &[&Facts], core: bool) -> Value {
-    let groups = if core { vec![("", vec!["v1"])] } else { groups(all) };
-    let items: Vec<Value> = groups
-        .into_iter()
-        .map(|(group, versions)| {
-            let versions: Vec<Value> = versions
-                .into_iter()
-                .map(|v| json!({"version": v, "resources": aggregated_resources(all, group, v), "freshness": "Current"}))
-                .collect();
-            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
-            json!({"metadata": metadata, "versions": versions})
-        })
-        .collect();
-    json!({
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
-        "metadata": {},
-        "items": items,
-    })
-}
-
 fn wants_aggregated(accept: &str) -> bool {
     for clause in clauses(accept) {
         if clause.param("as") == "APIGroupDiscoveryList" {
@@ -194,7 +66,30 @@ fn wants_aggregated(accept: &str) -> bool {
     false
 }
 
-fn with_etag(request: &Request<Incoming>, document: &Value) -> Response<Body> {
+/// A document in the form the client takes.
+fn plain(document: &Value, accept: &str) -> Result<Response<Body>> {
+    let offer = Offer { protobuf: true, table: false, partial: false, list: false };
+    let media = negotiate(accept, offer, false)?.media;
+    let json = document.to_string();
+    let bytes = match media {
+        Media::Json => Bytes::from(json),
+        Media::Yaml => encode::object::yaml_of(json.as_bytes())?,
+        Media::Protobuf => {
+            let kind = document["kind"].as_str().unwrap_or("");
+            let schema = Type::of(&meta::GroupVersionKind::new("meta.k8s.io", "v1", kind));
+            let schema = schema.ok_or_else(|| errors::internal(format!("no schema for {kind}")))?;
+            let object = schema.decode(Media::Json, json.as_bytes()).map_err(errors::internal)?.object;
+            codec::envelope("v1", kind, &schema.encode_protobuf(&object))
+        }
+    };
+    let mut answer = Response::new(web::full(bytes));
+    let kind = HeaderValue::from_static(media.content_type());
+    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(answer)
+}
+
+/// The aggregated form; a client that has it already is told so.
+fn tagged(request: &Request<Incoming>, document: &Value) -> Response<Body> {
     let bytes = document.to_string();
     let digest = ring::digest::digest(&ring::digest::SHA512, bytes.as_bytes());
     let hex: String = digest.as_ref().iter().map(|b| format!("{b:02X}")).collect();
@@ -207,23 +102,38 @@ fn with_etag(request: &Request<Incoming>, document: &Value) -> Response<Body> {
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     if let Ok(value) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, value);
     }
     answer
 }
 
+/// What is served besides groups.
+const OTHERS: [&str; 8] = [
+    "/.well-known/openid-configuration",
+    "/apis/",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/openid/v1/jwks",
+    "/version",
+];
+
 impl Documents {
     /// `/`: the paths there are.
     pub fn paths(&self, server: &Server) -> String {
         let all = served(server);
         let mut paths = vec!["/api".to_owned(), "/api/v1".to_owned(), "/apis".to_owned()];
-        for (group, versions) in groups(&all) {
+        for (group, versions) in discovery::groups(&all) {
             paths.push(format!("/apis/{group}"));
             paths.extend(versions.iter().map(|v| format!("/apis/{group}/{v}")));
         }
-        for path in ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"] {
-            paths.push(path.to_owned());
+        paths.extend(OTHERS.map(str::to_owned));
+        for endpoint in Health::ENDPOINTS {
+            paths.push(format!("/{endpoint}"));
+            paths.extend(Health::names(endpoint).iter().map(|check| format!("/{endpoint}/{check}")));
         }
         paths.sort();
         server.aggregator.add_paths(&mut paths);
@@ -231,50 +141,54 @@ impl Documents {
     }
 
     /// Answers a discovery path; `None` when it is none.
-    pub fn answer(&self, server: &Server, path: &str, request: &Request<Incoming>) -> Option<Response<Body>> {
+    ///
+    /// # Errors
+    /// The client takes no form of it, or no such version is served.
+    pub fn answer(
+        &self,
+        server: &Server,
+        path: &str,
+        request: &Request<Incoming>,
+    ) -> Result<Option<Response<Body>>> {
         let all = served(server);
         let accept = request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
         if path.starts_with("/openapi/") {
-            return super::openapi::answer(&all, path, request);
+            return Ok(super::openapi::answer(&all, path, request));
         }
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let document = match parts.as_slice() {
             ["api"] | ["apis"] if wants_aggregated(accept) => {
-                let mut document = aggregated(&all, parts[0] == "api");
-                if let (["apis"], Some(items)) = (parts.as_slice(), document["items"].as_array_mut()) {
+                let core = parts[0] == "api";
+                let mut document = discovery::aggregated(&all, core);
+                if let (false, Some(items)) = (core, document["items"].as_array_mut()) {
                     server.aggregator.add_discovery(items);
                 }
-                return Some(with_etag(request, &document));
+                return Ok(Some(tagged(request, &document)));
             }
             ["api"] => {
-                let address =
-                    std::net::SocketAddr::new(server.settings.advertised(), server.settings.listen.port());
-                json!({
-                    "kind": "APIVersions",
-                    "versions": ["v1"],
-                    "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address.to_string()}],
-                })
+                let listen = server.settings.listen.port();
+                let address = std::net::SocketAddr::new(server.settings.advertised(), listen);
+                discovery::core_versions(&address.to_string())
             }
             ["apis"] => {
-                let mut list: Vec<Value> = groups(&all).iter().map(|(g, v)| group_document(g, v)).collect();
-                server.aggregator.add_groups(&mut list);
-                json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list})
+                let mut document = discovery::group_list(&all);
+                if let Some(list) = document["groups"].as_array_mut() {
+                    server.aggregator.add_groups(list);
+                }
+                document
             }
-            ["apis", group] => {
-                let ours = groups(&all).into_iter().find(|(g, _)| g == group).map(|found| {
-                    let mut document = group_document(found.0, &found.1);
-                    document["kind"] = "APIGroup".into();
-                    document["apiVersion"] = "v1".into();
-                    document
-                });
-                server.aggregator.group(group, ours)?
+            ["apis", group] => match server.aggregator.group(group, discovery::group(&all, group)) {
+                Some(document) => document,
+                None => return Ok(None),
+            },
+            ["api", version] => {
+                discovery::resource_list(&all, "", version).ok_or_else(errors::unknown_resource)?
             }
-            ["api", version] => resource_list(&all, "", version)?,
-            ["apis", group, version] => resource_list(&all, group, version)?,
-            _ => return None,
+            ["apis", group, version] => {
+                discovery::resource_list(&all, group, version).ok_or_else(errors::unknown_resource)?
+            }
+            _ => return Ok(None),
         };
-        let mut answer = response::json(document.to_string());
-        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-        Some(answer)
+        plain(&document, accept).map(Some)
     }
 }

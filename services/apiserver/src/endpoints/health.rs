@@ -14,8 +14,9 @@ use crate::request::info::query_pairs;
 use crate::server::Server;
 
 /// Start-up steps as upstream names their checks; each is done once.
-pub const STEPS: [&str; 7] = [
+pub const STEPS: [&str; 8] = [
     "poststarthook/bootstrap-controller",
+    "poststarthook/priority-and-fairness-config-producer",
     "poststarthook/rbac/bootstrap-roles",
     "poststarthook/scheduling/bootstrap-system-priority-classes",
     "poststarthook/start-kubernetes-service-cidr-controller",
@@ -50,7 +51,11 @@ impl Health {
         if done.get(name).copied().unwrap_or(false) { Ok(()) } else { Err("not finished".into()) }
     }
 
-    fn names(endpoint: &str) -> Vec<&'static str> {
+    /// The endpoints.
+    pub const ENDPOINTS: [&'static str; 3] = ["healthz", "livez", "readyz"];
+
+    /// The checks of an endpoint.
+    pub fn names(endpoint: &str) -> Vec<&'static str> {
         let mut names = vec!["ping", "log", "etcd"];
         if endpoint == "readyz" {
             names.extend(["etcd-readiness", "informer-sync"]);

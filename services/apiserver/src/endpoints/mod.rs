@@ -46,12 +46,12 @@ pub async fn answer(
         "/.well-known/openid-configuration" => issuer::configuration(server),
         "/openid/v1/jwks" => issuer::keys(server),
         _ => {
-            for endpoint in ["healthz", "livez", "readyz"] {
+            for endpoint in health::Health::ENDPOINTS {
                 if let Some(check) = path.strip_prefix(&format!("/{endpoint}/")) {
                     return Ok(server.health.one(server, endpoint, check).await);
                 }
             }
-            match server.documents.answer(server, path, &request) {
+            match server.documents.answer(server, path, &request)? {
                 Some(document) => Ok(document),
                 None => Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n")),
             }

@@ -100,10 +100,19 @@ pub fn answer(served: &[&Facts], path: &str, request: &Request<Incoming>) -> Opt
                 json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}),
             );
         }
-        return Some(response::json(json!({"paths": Value::Object(paths)}).to_string()));
+        let index = json!({"paths": Value::Object(paths)}).to_string();
+        let mut answer = Response::new(web::full(index));
+        // upstream's writer guesses from the text
+        let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+        return Some(answer);
     }
     let wanted = path.strip_prefix("/openapi/v3/")?;
-    let (path, group, version) = versions(served).into_iter().find(|(p, _, _)| p == wanted)?;
+    let Some((path, group, version)) = versions(served).into_iter().find(|(p, _, _)| p == wanted) else {
+        let mut answer = Response::new(web::empty());
+        *answer.status_mut() = StatusCode::NOT_FOUND;
+        return Some(answer);
+    };
     let current = fingerprint(served, &group, &version);
     let query = query_pairs(request.uri().query());
     let asked = query.iter().find(|(k, _)| k == "hash").map(|(_, v)| v.as_str());

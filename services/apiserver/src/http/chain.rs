@@ -187,17 +187,38 @@ async fn chain(
         Ok(acting) => acting,
         Err(error) => {
             audited.begin(Some(&user), None);
-            return Err(error);
+            return Ok(response::of_refusal(&error, text(request.headers(), "accept")));
         }
     };
     audited.begin(Some(&user), acting.as_ref());
     let user = acting.unwrap_or(user);
+    let flow = server.flows.classify(&user, &info);
+    let accept = text(request.headers(), "accept").to_owned();
+    let answered = permitted(server, request, info, user, peer, audited).await;
+    let mut response = answered.unwrap_or_else(|error| response::of_error(&error, &accept));
+    if let Some(flow) = flow {
+        flow.mark(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// The chain once it is known who asks.
+async fn permitted(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    info: RequestInfo,
+    user: User,
+    peer: &Arc<Peer>,
+    audited: &Audited,
+) -> Result<Response<Body>> {
     let Some(_place) = server.in_flight.enter(&user, &info) else { return Ok(limits::too_many()) };
     let allowed = authorize(server, &info, &user, request.uri()).await;
     let decision = if allowed.is_ok() { "allow" } else { "forbid" };
     audited.annotate("authorization.k8s.io/decision", decision);
     audited.annotate("authorization.k8s.io/reason", "");
-    allowed?;
+    if let Err(error) = allowed {
+        return Ok(response::of_refusal(&error, text(request.headers(), "accept")));
+    }
     if let Some(service) = server.aggregator.answers(&info.path) {
         return Ok(aggregate::proxy::pass_on(server, &service, &user, peer, request).await);
     }
@@ -241,6 +262,19 @@ async fn read_body(request: Request<Incoming>) -> Result<Bytes> {
     }
 }
 
+/// What a client is told of a resource that is on its way out.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/endpoints/deprecation/deprecation.go` `WarningMessage`
+fn deprecation(info: &RequestInfo) -> Option<&'static str> {
+    match (info.group.as_str(), info.version.as_str(), info.resource.as_str()) {
+        ("", "v1", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        _ => None,
+    }
+}
+
 async fn resource(
     server: &Arc<Server>,
     info: RequestInfo,
@@ -265,6 +299,9 @@ async fn resource(
     if sub::is_connect(&info) {
         return sub::connect::run(server, endpoint, info, user, request).await;
     }
+    if *request.method() == http::Method::HEAD {
+        return Err(errors::method_not_allowed());
+    }
     let query = request.uri().query().map(str::to_owned);
     let headers = request.headers().clone();
     let wish = if info.verb == "watch" { Wish::read(&mut request) } else { None };
@@ -273,6 +310,7 @@ async fn resource(
         _ => read_body(request).await?,
     };
     audited.body(&body);
+    let warnings = deprecation(&info).map(str::to_owned).into_iter().collect();
     let call = Call {
         server: server.clone(),
         endpoint,
@@ -282,7 +320,7 @@ async fn resource(
         headers,
         body,
         now: jiff::Timestamp::now(),
-        warnings: Mutex::default(),
+        warnings: Mutex::new(warnings),
     };
     let answer = call.run().await;
     let mut response = match answer.and_then(|answer| encode::respond(&call, answer)) {

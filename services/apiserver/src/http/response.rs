@@ -47,6 +47,13 @@ pub fn of_error(error: &Error, accept_header: &str) -> Response<Body> {
     response
 }
 
+/// A refusal by who asks, which browsers are told not to take for anything else.
+pub fn of_refusal(error: &Error, accept_header: &str) -> Response<Body> {
+    let mut response = of_error(error, accept_header);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
 /// Plain text.
 pub fn text(code: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(web::full(body.into()));

@@ -160,6 +160,11 @@ pub fn negotiate(header: &str, offer: Offer, pretty: bool) -> Result<Form> {
     Err(errors::not_acceptable(&MEDIA_TYPES))
 }
 
+/// Whether an `Accept` header names a media type of ours, whatever it wants made of the object.
+pub fn names_ours(header: &str) -> bool {
+    header.trim().is_empty() || clauses(header).iter().any(|clause| media_of(clause.media, true).is_some())
+}
+
 /// Whether a user agent is a person's: they get indented JSON.
 pub fn pretty_agent(agent: &str) -> bool {
     ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| agent.starts_with(a))

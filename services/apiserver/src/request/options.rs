@@ -50,12 +50,9 @@ fn boolean(text: &str) -> bool {
     !matches!(text, "false" | "0" | "f" | "F" | "FALSE" | "False")
 }
 
-fn number(name: &str, text: &str) -> Result<i64> {
-    text.parse::<i64>().map_err(|_| {
-        errors::bad_request(format!(
-            "unable to convert {name}: strconv.ParseInt: parsing {text:?}: invalid syntax"
-        ))
-    })
+fn number(text: &str) -> Result<i64> {
+    text.parse::<i64>()
+        .map_err(|_| errors::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax")))
 }
 
 impl ListOptions {
@@ -69,12 +66,12 @@ impl ListOptions {
                 "fieldSelector" => o.field_selector = value,
                 "resourceVersion" => o.resource_version = value,
                 "resourceVersionMatch" => raw_match = value,
-                "limit" if !value.is_empty() => o.limit = number("limit", &value)?.max(0) as usize,
+                "limit" if !value.is_empty() => o.limit = number(&value)?.max(0) as usize,
                 "continue" => o.continue_token = value,
                 "watch" => o.watch |= boolean(&value),
                 "allowWatchBookmarks" => o.bookmarks = boolean(&value),
                 "timeoutSeconds" if !value.is_empty() => {
-                    o.timeout_seconds = Some(number("timeoutSeconds", &value)?.max(0) as u64);
+                    o.timeout_seconds = Some(number(&value)?.max(0) as u64);
                 }
                 "sendInitialEvents" if !value.is_empty() => o.send_initial_events = Some(boolean(&value)),
                 _ => {}
@@ -294,7 +291,7 @@ impl DeleteOptions {
         let mut body = serde_json::Map::new();
         for (key, value) in query_pairs(query) {
             let value: serde_json::Value = match key.as_str() {
-                "gracePeriodSeconds" => number("gracePeriodSeconds", &value)?.into(),
+                "gracePeriodSeconds" => number(&value)?.into(),
                 "orphanDependents" => boolean(&value).into(),
                 "propagationPolicy" => value.into(),
                 "dryRun" if value.is_empty() => continue,

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::errors::Result;
+use crate::errors::{self, Result};
 use crate::server::Server;
 
-fn identity() -> String {
-    let host = daemon::host_name().unwrap_or_default();
-    let digest = ring::digest::digest(&ring::digest::SHA256, host.trim().as_bytes());
+fn identity(host: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, host.as_bytes());
     let letters = digest.as_ref().iter().take(16);
     let encoded: String =
         letters.map(|b| char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(b % 32)])).collect();
@@ -21,8 +20,8 @@ fn identity() -> String {
 
 /// Creates or renews the Lease.
 pub(super) async fn renew(server: Arc<Server>) -> Result<()> {
-    let name = identity();
-    let host = daemon::host_name().unwrap_or_default();
+    let host = daemon::host_name().map_err(errors::internal)?;
+    let name = identity(&host);
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let lease = json!({
         "metadata": {
@@ -30,7 +29,7 @@ pub(super) async fn renew(server: Arc<Server>) -> Result<()> {
             "namespace": "kube-system",
             "labels": {
                 "apiserver.kubernetes.io/identity": "kube-apiserver",
-                "kubernetes.io/hostname": host.trim(),
+                "kubernetes.io/hostname": host,
             },
         },
         "spec": {"holderIdentity": name, "leaseDurationSeconds": 3600, "renewTime": now},

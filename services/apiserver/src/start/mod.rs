@@ -27,9 +27,12 @@ use crate::request::options::WriteOptions;
 use crate::server::Server;
 use crate::verbs::Call;
 use crate::verbs::create::{Created, create};
+use crate::verbs::patch::Patch;
 use crate::verbs::update::change;
 use crate::verbs::write::{Computed, Managed, Source};
 
+/// Who owns the fields of what the server puts in place.
+const MANAGER: &str = "kube-apiserver";
 /// Between attempts, and between rounds of what is kept up.
 const RETRY: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_secs(10);
@@ -60,12 +63,39 @@ fn call(server: &Arc<Server>, group: &str, plural: &str, namespace: &str, name: 
     })
 }
 
-fn options() -> WriteOptions {
-    WriteOptions { field_manager: "kube-apiserver".into(), ..WriteOptions::default() }
+fn options(manager: &str) -> WriteOptions {
+    WriteOptions { field_manager: manager.into(), ..WriteOptions::default() }
+}
+
+/// Applies a configuration to an object that is there, by force.
+pub(crate) async fn apply(
+    server: &Arc<Server>,
+    (group, plural): (&str, &str),
+    name: &str,
+    subresource: &str,
+    manager: &str,
+    body: schema::Value,
+) -> Result<()> {
+    let mut call = call(server, group, plural, "", name)?;
+    call.info.verb = "patch";
+    call.info.subresource = subresource.into();
+    let options = WriteOptions { force: Some(true), ..options(manager) };
+    change(&call, &options, Patch::to_apply(body, &options)).await.map(drop)
 }
 
 /// Stores an object unless it is there; `true` when it was stored.
 pub(crate) async fn ensure(server: &Arc<Server>, group: &str, plural: &str, object: &Value) -> Result<bool> {
+    ensure_as(server, group, plural, object, MANAGER).await
+}
+
+/// Stores an object for a field manager of its own unless it is there; `true` when it was stored.
+pub(crate) async fn ensure_as(
+    server: &Arc<Server>,
+    group: &str,
+    plural: &str,
+    object: &Value,
+    manager: &str,
+) -> Result<bool> {
     let text = |key: &str| object["metadata"][key].as_str().unwrap_or("");
     let (namespace, name) = (text("namespace"), text("name"));
     let call = call(server, group, plural, namespace, name)?;
@@ -77,7 +107,7 @@ pub(crate) async fn ensure(server: &Arc<Server>, group: &str, plural: &str, obje
     let mut tree = decoded.map_err(errors::internal)?.object;
     call.endpoint.stamp(&mut tree);
     call.endpoint.default(&mut tree);
-    match create(&call, tree, &options(), Managed::Update).await {
+    match create(&call, tree, &options(manager), Managed::Update).await {
         Ok(Created::Stored(_) | Created::Dry(_)) => Ok(true),
         // another server was faster
         Err(error) if error.is(meta::Reason::AlreadyExists) => Ok(false),
@@ -106,7 +136,7 @@ pub(crate) async fn edit(
     let mut call = call(server, group, plural, namespace, name)?;
     call.info.verb = "update";
     call.info.subresource = subresource.into();
-    change(&call, &options(), Edit(edit)).await.map(drop)
+    change(&call, &options(MANAGER), Edit(edit)).await.map(drop)
 }
 
 /// Runs a step until it succeeds, then reports it done.
@@ -134,6 +164,8 @@ pub async fn run(server: Arc<Server>) {
     server.store.reach(1, Duration::from_secs(3600)).await;
     until_done(&server, "poststarthook/start-system-namespaces-controller", namespaces::ensure_all).await;
     until_done(&server, "poststarthook/rbac/bootstrap-roles", rbac::reconcile).await;
+    let flows = "poststarthook/priority-and-fairness-config-producer";
+    until_done(&server, flows, crate::flow::bootstrap::ensure_all).await;
     let classes = "poststarthook/scheduling/bootstrap-system-priority-classes";
     until_done(&server, classes, priority_classes::ensure_all).await;
     until_done(&server, "poststarthook/start-kubernetes-service-cidr-controller", service_cidr::ensure_all)
@@ -145,6 +177,7 @@ pub async fn run(server: Arc<Server>) {
     loop {
         for (what, round) in [
             ("namespaces", namespaces::ensure_all(server.clone()).await),
+            ("flow control", crate::flow::bootstrap::ensure_all(server.clone()).await),
             ("service range", service_cidr::ensure_all(server.clone()).await),
             ("kubernetes service", kubernetes_service::ensure_all(server.clone()).await),
             ("authentication", authentication::ensure_all(server.clone()).await),

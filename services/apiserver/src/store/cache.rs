@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::entry::{Entry, Key};
 use super::event::Event;
+use super::pieces::Pieces;
 use super::watcher::{Scope, Watchers};
 use crate::registry::Resource;
 
@@ -50,6 +51,8 @@ struct State {
 pub struct ResourceCache {
     /// What is cached.
     pub resource: Arc<Resource>,
+    /// Compressed parts of its lists.
+    pub pieces: Pieces,
     state: Mutex<State>,
     bytes: AtomicI64,
 }
@@ -85,7 +88,7 @@ impl ResourceCache {
             pins: VecDeque::new(),
             loaded: false,
         };
-        Self { resource, state: Mutex::new(state), bytes: AtomicI64::new(0) }
+        Self { resource, pieces: Pieces::default(), state: Mutex::new(state), bytes: AtomicI64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -225,6 +228,7 @@ impl ResourceCache {
     }
 
     fn reset(&self) {
+        self.pieces.clear();
         let mut state = self.state();
         state.objects = Objects::new();
         state.index = imbl::OrdMap::new();

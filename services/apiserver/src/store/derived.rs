@@ -9,38 +9,53 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 /// Bytes of all kept forms.
-const BUDGET_BYTES: usize = 64 << 20;
+const BUDGET_BYTES: usize = 96 << 20;
 
 static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
 
+/// A part of the budget that is taken; given back when dropped.
+#[derive(Debug)]
+pub struct Held(usize);
+
+impl Held {
+    /// Takes so many bytes; `None` when there is no room.
+    pub fn take(bytes: usize) -> Option<Self> {
+        let held = HELD_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let part = Self(bytes);
+        (held <= BUDGET_BYTES).then_some(part)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// A form that is made when first asked for.
 #[derive(Debug, Default)]
-pub struct Derived(OnceLock<Bytes>);
+pub struct Derived(OnceLock<(Bytes, Held)>);
 
 impl Derived {
+    /// The kept form.
+    pub fn get(&self) -> Option<Bytes> {
+        self.0.get().map(|(kept, _)| kept.clone())
+    }
+
     /// The kept form, or the one that `make` makes.
     ///
     /// # Errors
     /// `make` fails.
     pub fn get_or<E>(&self, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
-        if let Some(kept) = self.0.get() {
-            return Ok(kept.clone());
+        if let Some(kept) = self.get() {
+            return Ok(kept);
         }
         let made = make()?;
-        let held = HELD_BYTES.fetch_add(made.len(), Ordering::Relaxed) + made.len();
-        // another request may have been first
-        if held > BUDGET_BYTES || self.0.set(made.clone()).is_err() {
-            HELD_BYTES.fetch_sub(made.len(), Ordering::Relaxed);
+        if let Some(held) = Held::take(made.len()) {
+            // another request may have been first: then this one is dropped, and its part of the budget with it
+            drop(self.0.set((made.clone(), held)));
         }
         Ok(made)
-    }
-}
-
-impl Drop for Derived {
-    fn drop(&mut self) {
-        if let Some(kept) = self.0.get() {
-            HELD_BYTES.fetch_sub(kept.len(), Ordering::Relaxed);
-        }
     }
 }
 

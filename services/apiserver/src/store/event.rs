@@ -41,18 +41,22 @@ pub struct Event {
     pub deleted: bool,
     /// The whole frame of the common case, encoded once for all watchers.
     frame: OnceLock<Bytes>,
+    /// The same in protobuf.
+    pub protobuf_frame: OnceLock<Bytes>,
 }
 
 impl Event {
     /// An object came or changed.
     pub fn put(object: Arc<Entry>, previous: Option<Arc<Entry>>) -> Self {
-        Self { revision: object.revision, object, previous, deleted: false, frame: OnceLock::new() }
+        let (frame, protobuf_frame) = Default::default();
+        Self { revision: object.revision, object, previous, deleted: false, frame, protobuf_frame }
     }
 
     /// An object went at a revision.
     pub fn delete(previous: Arc<Entry>, revision: i64) -> Self {
         let object = Arc::new(previous.at_revision(revision));
-        Self { revision, object, previous: Some(previous), deleted: true, frame: OnceLock::new() }
+        let (frame, protobuf_frame) = Default::default();
+        Self { revision, object, previous: Some(previous), deleted: true, frame, protobuf_frame }
     }
 
     /// The change without a selector.
@@ -99,7 +103,9 @@ impl Event {
 
     /// What it costs, roughly: the superseded object is kept alive by it alone.
     pub fn cost(&self) -> usize {
-        self.previous.as_ref().map_or(0, |p| p.cost()) + self.frame.get().map_or(64, |f| f.len() + 64)
+        let frames =
+            [&self.frame, &self.protobuf_frame].map(|frame| frame.get().map_or(32, |f| f.len() + 32));
+        self.previous.as_ref().map_or(0, |p| p.cost()) + frames.iter().sum::<usize>()
     }
 }
 

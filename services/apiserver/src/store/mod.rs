@@ -9,6 +9,7 @@ pub mod feed;
 pub mod fresh;
 pub mod kv;
 pub mod lease;
+pub mod pieces;
 pub mod read;
 pub mod scan;
 pub mod token;

@@ -44,6 +44,8 @@ pub struct Listing {
     pub next: String,
     /// How many more there are, where known.
     pub remaining: Option<i64>,
+    /// Whether it is all that the cache has of a resource or of a namespace.
+    pub whole: bool,
 }
 
 impl Store {
@@ -281,6 +283,7 @@ fn take<'a>(
 ) {
     let mut objects = objects.take_while(|(key, _)| key.starts_with(prefix));
     let everything = query.selection.is_empty();
+    listing.whole = everything && limit == 0;
     while let Some((key, entry)) = objects.next() {
         if !everything && !query.selection.matches(&query.cache.resource, entry) {
             continue;

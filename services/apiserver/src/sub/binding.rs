@@ -85,13 +85,9 @@ impl Source for Bind {
         object.set(&["spec", "nodeName"], self.node.as_str());
         merge(&mut object, "annotations", &self.annotations);
         merge(&mut object, "labels", &self.labels);
-        let generation = object.generation();
         let mut condition = Map::new();
         condition.insert("type", "PodScheduled");
         condition.insert("status", "True");
-        if generation > 0 {
-            condition.insert("observedGeneration", generation);
-        }
         set_condition(&mut object, condition, call.now);
         Ok(Computed { object, managed: Managed::Done, insists_on: String::new() })
     }
@@ -118,7 +114,12 @@ pub async fn run(call: &Call) -> Result<Answer> {
         problems.push(meta::field::Error::required("target.name", ""));
     }
     if !problems.is_empty() {
-        return Err(errors::invalid("", "Binding", &call.info.name, &problems));
+        // upstream does not classify it
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        return Err(errors::unclassified(match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        }));
     }
     admit(call, &mut body, options.dry_run).await?;
     let map = |field: &str| body.metadata().get(field).and_then(Value::as_map).cloned().unwrap_or_default();

@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use meta::field;
 use rustls::pki_types::ServerName;
 use schema::{Object, Value};
 use tokio::net::TcpStream;
@@ -143,9 +144,9 @@ pub(super) async fn pod(server: &Arc<Server>, info: &RequestInfo) -> Result<Obje
     found.ok_or_else(|| errors::not_found(&resource, &info.name))
 }
 
-/// The kubelet of a node: address and port.
-pub(super) async fn kubelet(server: &Arc<Server>, node: &str) -> Result<(String, u16)> {
-    let resource = meta::GroupResource { group: String::new(), resource: "nodes".into() };
+/// The kubelet of a node: address and port. A node that is not there is told of as the resource that was asked for.
+pub(super) async fn kubelet(server: &Arc<Server>, plural: &str, node: &str) -> Result<(String, u16)> {
+    let resource = meta::GroupResource { group: String::new(), resource: plural.into() };
     let object = server.read("", "nodes", "", node).await?;
     let object = object.ok_or_else(|| errors::not_found(&resource, node))?;
     let port = object.int_at(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]).unwrap_or(0);
@@ -241,6 +242,7 @@ async fn log(
     let pod = pod(server, info).await?;
     let query = query_pairs(request.uri().query());
     let value = |key: &str| query.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+    log_options(info, value)?;
     let container = container(&pod, value("container"))?;
     let node = pod.str_at(&["spec", "nodeName"]).to_owned();
     if node.is_empty() {
@@ -257,9 +259,35 @@ async fn log(
             pairs.push((key, value(key)));
         }
     }
-    let (host, port) = kubelet(server, &node).await?;
+    let (host, port) = kubelet(server, &info.resource, &node).await?;
     let path = format!("/containerLogs/{}/{}/{container}{}", info.namespace, info.name, query_with(&pairs));
     Ok(Some(Target { tls: true, kubelet: true, host, port, path }))
+}
+
+/// What a log may be asked for.
+///
+/// # Upstream
+/// `pkg/apis/core/validation/validation.go` `ValidatePodLogOptions`
+fn log_options<'a>(info: &RequestInfo, value: impl Fn(&str) -> &'a str) -> Result<()> {
+    let number = |key: &str| value(key).parse::<i64>().ok(); // what is no number the kubelet refuses
+    let mut problems = Vec::new();
+    if let Some(lines) = number("tailLines").filter(|n| *n < 0) {
+        let text = "must be greater than or equal to 0";
+        problems.push(field::Error::invalid("tailLines", lines, text));
+    }
+    for key in ["limitBytes", "sinceSeconds"] {
+        if let Some(n) = number(key).filter(|n| *n < 1) {
+            problems.push(field::Error::invalid(key, n, "must be greater than 0"));
+        }
+    }
+    if !value("sinceSeconds").is_empty() && !value("sinceTime").is_empty() {
+        let text = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        problems.push(field::Error::forbidden("", text));
+    }
+    match problems.as_slice() {
+        [] => Ok(()),
+        problems => Err(errors::invalid("", "PodLogOptions", &info.name, problems)),
+    }
 }
 
 async fn stream(
@@ -273,14 +301,14 @@ async fn stream(
     let value = |key: &str| query.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
     let (namespace, name) = (&info.namespace, &info.name);
     if verb == "portforward" {
-        let (host, port) = kubelet(server, &scheduled(&pod)?).await?;
+        let (host, port) = kubelet(server, &info.resource, &scheduled(&pod)?).await?;
         let ports: Vec<(&str, &str)> =
             query.iter().filter(|(k, _)| k == "ports").map(|(_, v)| ("port", v.as_str())).collect();
         let path = format!("/portForward/{namespace}/{name}{}", query_with(&ports));
         return Ok(Target { tls: true, kubelet: true, host, port, path });
     }
     let container = container(&pod, value("container"))?;
-    let (host, port) = kubelet(server, &scheduled(&pod)?).await?;
+    let (host, port) = kubelet(server, &info.resource, &scheduled(&pod)?).await?;
     let mut pairs = Vec::new();
     for (from, to) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
         if switch(value(from)) {

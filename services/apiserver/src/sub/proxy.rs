@@ -55,7 +55,7 @@ pub(super) async fn pod(server: &Arc<Server>, info: &RequestInfo) -> Result<Targ
 /// A node's port, its kubelet's own unless another is named.
 pub(super) async fn node(server: &Arc<Server>, info: &RequestInfo) -> Result<Target> {
     let (scheme, name, port) = split_name(&info.name);
-    let (host, own) = connect::kubelet(server, name).await?;
+    let (host, own) = connect::kubelet(server, "nodes", name).await?;
     let port = port.parse().unwrap_or(own);
     let kubelet = port == own;
     Ok(Target { tls: kubelet || scheme == "https", kubelet, host, port, path: rest_path(info) })

@@ -13,9 +13,10 @@ use schema::{Map, Object, Value};
 
 use super::decode_as;
 use crate::auth::{Attributes, Decision, User};
-use crate::codec::Type;
+use crate::codec::{Type, Writer};
 use crate::errors::{self, Result};
 use crate::request::RequestInfo;
+use crate::request::options::manager_from_agent;
 use crate::server::Server;
 
 /// Answers a review.
@@ -40,17 +41,31 @@ pub async fn answer(
     }
     let gvk = GroupVersionKind::new(&info.group, &info.version, kind);
     let (mut object, schema) = decode_as(headers, body, &gvk)?;
+    let now = jiff::Timestamp::now();
+    if kind != "SelfSubjectRulesReview" {
+        let agent = headers.get("user-agent").and_then(|v| v.to_str().ok()).unwrap_or("");
+        let manager = manager_from_agent(agent);
+        let writer = Writer { manager: &manager, subresource: "", resets: &[&["status"]], now };
+        schema.track_update(None, &mut object, writer);
+    }
     match kind {
         "TokenReview" => token(server, &mut object).await?,
-        "SelfSubjectReview" => object.set(&["status", "userInfo"], user_info(user)),
+        "SelfSubjectReview" => {
+            object.set(&["metadata", "creationTimestamp"], crate::verbs::meta::timestamp(now));
+            object.set(&["status", "userInfo"], user_info(user));
+        }
         "SelfSubjectRulesReview" => rules(server, user, &mut object)?,
         "SelfSubjectAccessReview" => access(server, user, &mut object).await?,
         _ => {
             let asked = subject(&object);
+            let mut problems = one_question(&object);
             if asked.name.is_empty() && asked.groups.is_empty() {
                 let detail = "at least one of user or group must be specified";
-                let problem = meta::field::Error::invalid_str("spec.user", "", detail);
-                return Err(errors::invalid(&gvk.group, kind, "", &[problem]));
+                problems.push(meta::field::Error::invalid_str("spec.user", "", detail));
+            }
+            if !problems.is_empty() {
+                // upstream names no kind here
+                return Err(errors::invalid(&gvk.group, "", "", &problems));
             }
             if kind == "LocalSubjectAccessReview" {
                 let namespace = object.str_at(&["spec", "resourceAttributes", "namespace"]);
@@ -182,11 +197,28 @@ pub fn intern(verb: &str) -> &'static str {
     VERBS.iter().find(|v| **v == verb).copied().unwrap_or("")
 }
 
+/// A review asks about a resource or about a path.
+///
+/// # Upstream
+/// `pkg/apis/authorization/validation/validation.go`
+fn one_question(object: &Object) -> Vec<meta::field::Error> {
+    let asks = |key: &'static str| object.map_at(&["spec", key]).is_some();
+    let detail = match (asks("resourceAttributes"), asks("nonResourceAttributes")) {
+        (true, true) => "cannot be specified in combination with resourceAttributes",
+        (false, false) => "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        _ => return Vec::new(),
+    };
+    if asks("resourceAttributes") {
+        let path = "spec.nonResourceAttributes";
+        return vec![meta::field::Error::invalid(path, "null", detail)];
+    }
+    vec![meta::field::Error::invalid("spec.resourceAttributes", "null", detail)]
+}
+
 async fn access(server: &Arc<Server>, user: &User, object: &mut Object) -> Result<()> {
-    let Some(info) = asked_info(object) else {
-        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        let problem = meta::field::Error::invalid("spec.resourceAttributes", "null", detail);
-        return Err(errors::invalid("authorization.k8s.io", object.kind(), "", &[problem]));
+    let problems = one_question(object);
+    let Some(info) = asked_info(object).filter(|_| problems.is_empty()) else {
+        return Err(errors::invalid("authorization.k8s.io", "", "", &problems));
     };
     let attributes =
         Attributes { user, info: &info, name: &info.name, field_selector: "", label_selector: "" };
@@ -242,6 +274,8 @@ fn rules(server: &Arc<Server>, user: &User, object: &mut Object) -> Result<()> {
         map.insert("nonResourceURLs", vec![Value::from("*")]);
         paths.push(Value::Map(map));
     }
+    // the question itself is not repeated
+    object.set(&["spec"], Map::new());
     object.set(&["status", "resourceRules"], resources);
     object.set(&["status", "nonResourceRules"], paths);
     object.set(&["status", "incomplete"], !problems.is_empty());

@@ -153,7 +153,7 @@ impl Source for Scaling {
                     Value::Map(scale)
                 };
                 let decoded =
-                    scale_type()?.decode_tree(tree).map_err(|e| errors::bad_request(e.to_string()))?;
+                    scale_type()?.decode_tree(&tree).map_err(|e| errors::bad_request(e.to_string()))?;
                 decoded.object
             }
         };

@@ -8,8 +8,10 @@ use meta::{GroupVersionKind, field};
 use schema::{Object, Value};
 
 use super::{admit, decode_as, plain_form};
+use crate::codec::Writer;
 use crate::encode::Answer;
 use crate::errors::{self, Result};
+use crate::request::options::manager_from_agent;
 use crate::verbs::Call;
 use crate::verbs::meta::timestamp;
 
@@ -43,8 +45,12 @@ pub async fn run(call: &Call) -> Result<Answer> {
         ));
     }
     if !problems.is_empty() {
-        return Err(errors::invalid("authentication.k8s.io", "TokenRequest", &call.info.name, &problems));
+        return Err(errors::invalid("authentication.k8s.io", "TokenRequest", "", &problems));
     }
+    request.set(&["spec", "expirationSeconds"], seconds);
+    let manager = manager_from_agent(call.agent());
+    let writer = Writer { manager: &manager, subresource: "token", resets: &[], now: call.now };
+    schema.track_update(None, &mut request, writer);
     admit(call, &mut request, false).await?;
     let mut audiences: Vec<String> =
         request.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -59,7 +65,6 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let (token, _) = call.server.tokens.issue(private, audiences, life, warn)?;
     // the client is told the time it asked for, so that it renews
     let expires = call.now + jiff::SignedDuration::from_secs(seconds);
-    request.set(&["spec", "expirationSeconds"], seconds);
     request.set(&["metadata", "name"], call.info.name.as_str());
     request.set(&["metadata", "namespace"], call.info.namespace.as_str());
     request.set(&["metadata", "creationTimestamp"], timestamp(call.now));

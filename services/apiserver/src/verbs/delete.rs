@@ -56,8 +56,10 @@ pub enum Deleted {
     Gone(Arc<Entry>),
     /// It is going: a grace period or finalizers hold it.
     Pending(Arc<Entry>),
-    /// A dry run.
+    /// A dry run: it would be gone.
     Dry(Object),
+    /// A dry run: it would be going.
+    DryPending(Object),
 }
 
 impl Deleted {
@@ -79,6 +81,7 @@ impl Deleted {
             Deleted::Dry(object) if call.endpoint.resource.kind.delete_returns_object => {
                 Answer::stored_tree(form, ok, object)
             }
+            Deleted::DryPending(object) => Answer::stored_tree(form, ok, object),
             Deleted::Dry(object) => Answer::Success(form, success(call, object.name(), object.uid())),
         }
     }
@@ -115,7 +118,8 @@ impl<'a> Deletion<'a> {
         if self.options.dry_run {
             let current = call.server.store.get_stored(&cache, &key, 0).await?;
             return match self.run(current.as_ref()).await? {
-                Next::Put(object) | Next::Delete(object) => Ok(Deleted::Dry(object)),
+                Next::Put(object) => Ok(Deleted::DryPending(object)),
+                Next::Delete(object) => Ok(Deleted::Dry(object)),
             };
         }
         match call.server.store.update(&cache, &key, self).await? {
@@ -138,6 +142,14 @@ impl<'a> Deletion<'a> {
             Err(errors::conflict(&kind, &self.name, &why))
         };
         if let Some(uid) = self.options.uid.as_deref().filter(|u| *u != old.uid()) {
+            if self.call.endpoint.is("", "namespaces") {
+                // a namespace is marked by an update of its own, which says it in other words
+                let why = format!(
+                    "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                    old.uid()
+                );
+                return Err(errors::conflict(&self.call.endpoint.group_resource(), &self.name, &why));
+            }
             return refuse("UID", uid, old.uid(), "deleted and then recreated");
         }
         if let Some(version) =

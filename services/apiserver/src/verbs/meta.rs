@@ -169,8 +169,9 @@ fn annotations(metadata: &Map, problems: &mut Vec<field::Error>) {
 
 fn owners(object: &Object, problems: &mut Vec<field::Error>) {
     let mut controller: Option<String> = None;
-    for (i, owner) in object.list_at(&["metadata", "ownerReferences"]).iter().enumerate() {
-        let path = format!("metadata.ownerReferences[{i}]");
+    let owners = object.list_at(&["metadata", "ownerReferences"]);
+    for owner in owners {
+        let path = "metadata.ownerReferences";
         let text = |key: &str| owner.at(&[key]).and_then(Value::as_str).unwrap_or("");
         for (key, detail) in [
             ("apiVersion", "version must not be empty"),
@@ -188,11 +189,23 @@ fn owners(object: &Object, problems: &mut Vec<field::Error>) {
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {me}"
                 );
-                problems.push(field::Error::invalid("metadata.ownerReferences", "[]", detail));
+                problems.push(field::Error::invalid(path, in_struct_order(owners), detail));
             }
             controller = Some(me);
         }
     }
+}
+
+/// Owner references as Go writes the struct.
+fn in_struct_order(owners: &[Value]) -> String {
+    let ordered = owners.iter().filter_map(Value::as_map).map(|owner| {
+        let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+        let present = fields.into_iter().filter_map(|key| Some((key, owner.get(key)?.clone())));
+        Value::Map(present.collect())
+    });
+    let mut text = Vec::new();
+    schema::json::encode_ordered(&ordered.collect::<Vec<_>>().into(), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn finalizers(object: &Object, problems: &mut Vec<field::Error>) {

@@ -108,7 +108,10 @@ impl Call {
             Some((_, v)) => !matches!(v.as_str(), "false" | "0"),
             None => accept::pretty_agent(self.agent()),
         };
-        accept::negotiate(self.header("accept"), offer, pretty)
+        let wanted = self.header("accept");
+        accept::negotiate(wanted, offer, pretty).map_err(|error| {
+            if accept::names_ours(wanted) { error } else { errors::nothing_acceptable(&accept::MEDIA_TYPES) }
+        })
     }
 
     /// 404 for the object the path names.

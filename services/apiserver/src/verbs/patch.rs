@@ -3,6 +3,8 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`
 
+use std::collections::BTreeMap;
+
 use meta::Reason;
 use schema::patch::JsonPatchError;
 use schema::{Object, Value};
@@ -14,7 +16,7 @@ use super::write::{Computed, Managed, Source, judge};
 use crate::codec::{self, ApplyError, PatchError};
 use crate::encode::Answer;
 use crate::errors::{self, Error, Result};
-use crate::request::options::WriteOptions;
+use crate::request::options::{Validation, WriteOptions};
 
 /// The patch media types of custom resources, as `415` lists them.
 const CUSTOM_TYPES: [&str; 3] =
@@ -30,15 +32,27 @@ enum Kind {
 }
 
 /// A patch, read once and applied to whatever the present object is.
-struct Patch {
+pub struct Patch {
     kind: Kind,
     body: Value,
     options: WriteOptions,
 }
 
+/// 422 of a patch that makes no object of the kind, with what it makes.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/endpoints/handlers/patch.go` `applyJSPatch`
+fn unfit(patched: &Value, why: &str) -> Error {
+    let mut text = Vec::new();
+    schema::json::encode_generic(patched, &mut text);
+    let problem = meta::field::Error::invalid_str("patch", &String::from_utf8_lossy(&text), why);
+    errors::invalid("", "", "", &[problem])
+}
+
 fn patch_error(error: PatchError) -> Error {
     match error {
-        PatchError::Malformed(text) => errors::bad_request(text),
+        // upstream does not classify it
+        PatchError::Malformed(text) => errors::unclassified(text),
         PatchError::Failed(_) => errors::unprocessable(),
         PatchError::TooLarge(text) => errors::too_large(text),
     }
@@ -54,34 +68,35 @@ pub fn json_patch_error(error: JsonPatchError) -> Error {
 }
 
 impl Patch {
+    /// A configuration to be applied.
+    pub(crate) fn to_apply(body: Value, options: &WriteOptions) -> Self {
+        Self { kind: Kind::Apply, body, options: options.clone() }
+    }
+
     fn apply_to(&self, call: &Call, old: &Object) -> Result<Object> {
         let schema = &call.endpoint.schema;
         let mut problems = Vec::new();
-        let decoded = match self.kind {
+        let patched = match self.kind {
             Kind::Json => {
                 let mut tree = Value::Map(old.root().clone());
                 problems = schema::patch::json_patch(&mut tree, &self.body).map_err(json_patch_error)?;
-                schema.decode_tree(tree)
+                tree
             }
             Kind::Merge => {
                 let mut tree = old.root().clone();
                 let merged = schema::patch::merge_patch(&mut tree, &self.body);
-                merged.map_err(|e| errors::bad_request(e.to_string()))?;
-                schema.decode_tree(Value::Map(tree))
+                merged.map_err(|e| errors::bad_request(format!("error decoding patch: {e}")))?;
+                Value::Map(tree)
             }
-            Kind::Strategic => {
-                let tree = schema.strategic_merge(old, &self.body).map_err(patch_error)?;
-                schema.decode_tree(tree)
-            }
+            Kind::Strategic => schema.strategic_merge(old, &self.body).map_err(patch_error)?,
             Kind::Apply => return Err(errors::internal("apply is no plain patch")),
         };
-        let mut decoded = decoded.map_err(|e| {
-            // a patch that makes no object of the kind is the client's mistake
-            let mut status = meta::Status::failure(Reason::BadRequest, e.to_string());
-            status.code = 400;
-            Error::from(status)
-        })?;
+        let mut decoded = schema.decode_tree(&patched).map_err(|e| unfit(&patched, &e.to_string()))?;
         decoded.problems.extend(problems);
+        if self.options.validation == Validation::Strict && !decoded.problems.is_empty() {
+            let why = format!("strict decoding error: {}", decoded.problems.join(", "));
+            return Err(unfit(&patched, &why));
+        }
         judge(call, decoded, self.options.validation)
     }
 
@@ -109,16 +124,27 @@ pub fn apply_error(error: ApplyError) -> Error {
     }
 }
 
+/// The conflicting fields, below the manager they are with.
+fn by_manager(conflicts: &[codec::Conflict]) -> Vec<String> {
+    let mut managers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for conflict in conflicts {
+        let who = conflict.message.strip_prefix("conflict with ").unwrap_or(&conflict.message);
+        managers.entry(who).or_default().push(&conflict.field);
+    }
+    let mut lines = Vec::new();
+    for (who, fields) in managers {
+        lines.push(format!("conflicts with {who}:"));
+        lines.extend(fields.iter().map(|field| format!("- {field}")));
+    }
+    lines
+}
+
 fn apply_conflict(conflicts: &[codec::Conflict]) -> Error {
     let n = conflicts.len();
     let list: Vec<String> = conflicts.iter().map(|c| format!("{}: {}", c.message, c.field)).collect();
-    let plural = if n == 1 { "conflict" } else { "conflicts" };
     let text = match list.as_slice() {
         [one] => format!("Apply failed with 1 conflict: {one}"),
-        many => {
-            let lines: Vec<String> = many.iter().map(|m| format!("\n- {m}")).collect();
-            format!("Apply failed with {n} {plural}: {}", lines.join(""))
-        }
+        _ => format!("Apply failed with {n} conflicts: {}", by_manager(conflicts).join("\n")),
     };
     let status = meta::Status::failure(Reason::Conflict, text);
     let fold = |status: meta::Status, c: &codec::Conflict| {
@@ -136,7 +162,10 @@ impl Source for Patch {
             return Ok(Computed { object, managed: Managed::Done, insists_on });
         }
         let object = self.apply_to(call, old)?;
-        let problems = moved(&object, old);
+        let mut problems = moved(&object, old);
+        if call.endpoint.resource.kind.hooks.checks_metadata_again() {
+            problems.extend(problems.clone());
+        }
         if !problems.is_empty() {
             let gvk = &call.endpoint.resource.kind.storage;
             return Err(errors::invalid(&gvk.group, &gvk.kind, old.name(), &problems));
@@ -180,7 +209,9 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let apply = kind == Kind::Apply;
     let options = WriteOptions::read(call.query.as_deref(), "PatchOptions", call.agent(), Some(apply))?;
     let body = if apply { codec::parse_yaml_or_json(&call.body) } else { codec::parse_json(&call.body) };
-    let body = body.map_err(|e| errors::bad_request(e.to_string()))?;
+    let body = body.map_err(|e| {
+        errors::bad_request(if apply { e.to_string() } else { format!("error decoding patch: {e}") })
+    })?;
     if apply {
         check_applied(call, &body)?;
     }
@@ -199,7 +230,13 @@ fn check_applied(call: &Call, body: &Value) -> Result<()> {
     if text(&["apiVersion"]).is_empty() || text(&["kind"]).is_empty() {
         return Err(errors::bad_request("apiVersion and kind must be set in an apply patch"));
     }
-    if text(&["apiVersion"]) != version || text(&["kind"]) != *kind {
+    let given = meta::GroupVersion::parse(&text(&["apiVersion"]));
+    if text(&["kind"]) != *kind {
+        let given = given.map_or_else(|| text(&["apiVersion"]), |v| format!("{}/{}", v.group, v.version));
+        let given = format!("{given}, Kind={}", text(&["kind"]));
+        return Err(errors::bad_request(format!("invalid object type: {given}")));
+    }
+    if text(&["apiVersion"]) != version {
         return Err(errors::bad_request(format!(
             "Incorrect version specified in apply patch. Specified patch version: {}, expected: {version}",
             text(&["apiVersion"])

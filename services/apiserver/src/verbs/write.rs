@@ -9,7 +9,7 @@ use super::Call;
 use super::meta as metadata;
 use crate::admission::{Operation, Request};
 use crate::alloc;
-use crate::codec::{self, Decoded};
+use crate::codec::{self, Decoded, SCHEME};
 use crate::errors::{self, Result};
 use crate::registry::resets;
 use crate::request::accept::{MEDIA_TYPES, Media};
@@ -25,9 +25,6 @@ pub enum Managed {
     /// Apply did it already.
     Done,
 }
-
-/// Where upstream made the scheme of built-in kinds; it says so in a message.
-const SCHEME: &str = "pkg/runtime/scheme.go:111";
 
 /// Decodes the body as an object of the served version.
 pub fn decode_body(call: &Call, validation: Validation) -> Result<Object> {
@@ -65,12 +62,12 @@ fn undecodable(call: &Call, media: Media, error: codec::DecodeError) -> errors::
         codec::DecodeError::Shape(text) => {
             format!("{} in version {:?} cannot be handled as a {}: {text}", gvk.kind, gvk.version, gvk.kind)
         }
-        error if media == Media::Json => format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {error} ({})",
-            gvk.kind,
-            summary(&call.body)
-        ),
-        error => error.to_string(),
+        error => {
+            let what =
+                if media == Media::Json { "couldn't get version/kind; json parse error: " } else { "" };
+            let (kind, summary) = (&gvk.kind, summary(&call.body));
+            format!("the object provided is unrecognized (must be of type {kind}): {what}{error} ({summary})")
+        }
     })
 }
 
@@ -237,6 +234,9 @@ impl<S: Source> Change<'_, S> {
             }
         }
         let mut problems = metadata::validate_update(&object, old, &call.endpoint);
+        if hooks.checks_metadata_again() {
+            problems.extend(problems.clone());
+        }
         if !binding {
             problems.extend(hooks.validate_update(&context, &object, old));
         }
@@ -247,6 +247,8 @@ impl<S: Source> Change<'_, S> {
             call.warn(warning);
         }
         call.server.admission.validate(&request, Some(&object)).await?;
+        // what is read back has the defaults of what the strategy left
+        hooks.default_versioned(&resource.kind.storage.version, &mut object);
         Ok(object)
     }
 

@@ -24,7 +24,6 @@ mod owner;
 mod scan;
 mod settings;
 mod stage;
-mod watch;
 
 pub(crate) use hosts::NodeHosts;
 pub use settings::AddonSettings;
@@ -60,7 +59,7 @@ pub(crate) async fn run(client: Client, settings: AddonSettings) {
     }
     let recorder = Recorder::start(client.clone());
     let mut controller = Addons { deployer: Deployer::new(client, recorder), settings, seen: HashMap::new() };
-    let mut watch = watch::Watch::new();
+    let mut watch = daemon::FolderWatch::default();
     let (mut force, mut retry) = (true, RETRY_FIRST);
     loop {
         watch.follow(&controller.settings.directory);

@@ -58,22 +58,6 @@ pub(crate) fn scan(base: &Path) -> io::Result<BTreeMap<PathBuf, Found>> {
     Ok(found)
 }
 
-/// The folders `scan` looks into.
-pub(crate) fn folders(base: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut all = vec![base.to_owned()];
-    let mut next = 0;
-    while next < all.len() {
-        for entry in std::fs::read_dir(&all[next])? {
-            let path = entry?.path();
-            if path.is_dir() && all.len() < 1000 {
-                all.push(path);
-            }
-        }
-        next += 1;
-    }
-    Ok(all)
-}
-
 fn walk(folder: &Path, linked: bool, found: &mut BTreeMap<PathBuf, Found>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;

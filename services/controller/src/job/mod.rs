@@ -9,15 +9,16 @@
 mod indexes;
 mod pods;
 mod rules;
+mod status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Key, Patch};
-use k8s_openapi::api::batch::v1::{Job, JobCondition, JobSpec, JobStatus, UncountedTerminatedPods};
+use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus, UncountedTerminatedPods};
 use k8s_openapi::api::core::v1::Pod;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, Watch};
 use serde_json::json;
 
 use crate::claim::{Selects as _, claim, claimed};
@@ -416,92 +417,5 @@ impl<'a> Work<'a> {
         };
         let all = 0..self.spec.completions.unwrap_or(0);
         all.filter(|i| !taken.contains(i)).take(most).map(|i| (i, failures(i))).collect()
-    }
-
-    fn condition(&mut self, kind: &str, reason: &str, message: &str) {
-        let conditions = self.status.conditions.get_or_insert_default();
-        if conditions.iter().any(|c| c.type_ == kind && c.status == "True") {
-            return;
-        }
-        conditions.retain(|c| c.type_ != kind);
-        conditions.push(JobCondition {
-            type_: kind.into(),
-            status: "True".into(),
-            reason: Some(reason.into()),
-            message: Some(message.into()),
-            last_probe_time: time(self.ask.now),
-            last_transition_time: time(self.ask.now),
-        });
-    }
-
-    fn finish(&mut self, kind: &str, reason: &str, message: &str) {
-        self.condition(kind, reason, message);
-        let job = self.job.as_ref();
-        if kind == "Complete" {
-            self.status.completion_time = time(self.ask.now);
-            self.plan.events.push(Event::normal(job, "Completed", "Job completed"));
-        } else {
-            let reason = match reason {
-                "DeadlineExceeded" => "DeadlineExceeded",
-                "PodFailurePolicy" => "PodFailurePolicy",
-                "FailedIndexes" => "FailedIndexes",
-                "MaxFailedIndexesExceeded" => "MaxFailedIndexesExceeded",
-                _ => "BackoffLimitExceeded",
-            };
-            self.plan.events.push(Event::warning(job, reason, message));
-        }
-    }
-
-    fn suspension(&mut self) {
-        let conditions = self.status.conditions.get_or_insert_default();
-        let known = conditions.iter().position(|c| c.type_ == "Suspended");
-        let is_true = known.is_some_and(|i| conditions[i].status == "True");
-        let suspended = self.spec.suspend == Some(true);
-        if suspended == is_true {
-            return;
-        }
-        let (status, reason, message) = if suspended {
-            ("True", "JobSuspended", "Job suspended")
-        } else {
-            ("False", "JobResumed", "Job resumed")
-        };
-        if let Some(i) = known {
-            conditions.remove(i);
-        }
-        conditions.push(JobCondition {
-            type_: "Suspended".into(),
-            status: status.into(),
-            reason: Some(reason.into()),
-            message: Some(message.into()),
-            last_probe_time: time(self.ask.now),
-            last_transition_time: time(self.ask.now),
-        });
-        self.status.start_time = if suspended { None } else { time(self.ask.now) };
-        let event = if suspended { "Suspended" } else { "Resumed" };
-        self.plan.events.push(Event::normal(self.job.as_ref(), event, message));
-    }
-
-    fn write(&mut self, active: &[&Arc<Pod>]) -> Result<(), Error> {
-        let ending = self.known("FailureTarget").is_some() || self.known("SuccessCriteriaMet").is_some();
-        let done = self.known("Complete").is_some() || self.known("Failed").is_some();
-        let live = if ending || self.suspended() { 0 } else { active.len() as i32 };
-        let count = |n: i32| Some(n).filter(|n| *n > 0);
-        // never more than are active: the API server refuses that
-        let ready = if live == 0 { 0 } else { active.iter().filter(|p| is_ready(p)).count() as i32 };
-        self.status.active = if done { None } else { count(live) };
-        self.status.ready = Some(ready);
-        self.status.succeeded = self.status.succeeded.filter(|n| *n > 0);
-        self.status.failed = self.status.failed.filter(|n| *n > 0);
-        let terminating =
-            self.pods.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count() as i32;
-        self.status.terminating = Some(terminating);
-        self.status.conditions = self.status.conditions.take().filter(|c| !c.is_empty());
-        let mut next = Job::clone(self.job);
-        next.status = Some(self.status.clone());
-        let mut first = Plan::nothing();
-        first.update_status(self.job.as_ref(), &next)?;
-        first.writes.append(&mut self.plan.writes);
-        self.plan.writes = first.writes;
-        Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Snapshots: a database of their own with every row up to a head.
 
+use std::io::Read;
 use std::path::Path;
 
 use mvcc::{Head, LogError, Version};
@@ -50,7 +51,34 @@ fn copy(target: &Connection, source: &Path, head: Head) -> rusqlite::Result<()> 
     target.execute_batch("DETACH DATABASE source;")
 }
 
-/// Puts a snapshot in the place of a database that does not exist; checked before and whole or not at all.
+/// A SQLite file has whole pages: what is beyond them is the SHA-256 that `etcdctl snapshot save` wrote after it.
+const SECTOR_BYTES: u64 = 512;
+const DIGEST_BYTES: usize = 32;
+
+/// Takes the checksum off a copy of a snapshot and checks it; a snapshot without one is left as it is.
+fn check_digest(staged: &Path) -> std::io::Result<bool> {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(staged)?;
+    let size = file.metadata()?.len();
+    if size % SECTOR_BYTES != DIGEST_BYTES as u64 {
+        return Ok(true);
+    }
+    let mut rest = size - DIGEST_BYTES as u64;
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut piece = vec![0; 1 << 16];
+    while rest > 0 {
+        let part = piece.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
+        file.read_exact(&mut piece[..part])?;
+        digest.update(&piece[..part]);
+        rest -= part as u64;
+    }
+    let mut said = [0; DIGEST_BYTES];
+    file.read_exact(&mut said)?;
+    file.set_len(size - DIGEST_BYTES as u64)?;
+    Ok(digest.finish().as_ref() == said)
+}
+
+/// Puts a snapshot in the place of a database that does not exist; checked before and whole or not at all. The snapshot
+/// is one that `etcdctl snapshot save` fetched from a datastore.
 ///
 /// # Errors
 /// The snapshot is damaged or not one, or a file cannot be written.
@@ -60,7 +88,12 @@ pub fn restore(snapshot: &Path, database: &Path) -> Result<(), OpenError> {
     if let Some(folder) = database.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
+    discard(&staged)?;
     std::fs::copy(snapshot, &staged).map_err(|source| OpenError::File { path: snapshot.into(), source })?;
+    if !check_digest(&staged).map_err(failed)? {
+        let problem = "its checksum is not that of its contents".to_owned();
+        return Err(OpenError::Damaged { path: snapshot.into(), problem });
+    }
     let log = open(&staged)?;
     drop(log);
     let sqlite = |source| OpenError::Sqlite { path: staged.clone(), source };

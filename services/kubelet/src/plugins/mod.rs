@@ -4,7 +4,6 @@
 //! `pkg/kubelet/pluginmanager`
 
 mod node_info;
-mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -50,7 +49,7 @@ pub async fn run(kubelet: Arc<Kubelet>) {
         return std::future::pending().await;
     }
     node_info::begin(&kubelet).await;
-    let mut watch = watch::Watch::new();
+    let mut watch = daemon::FolderWatch::default();
     let mut known = Known::default();
     loop {
         watch.follow(&folder);

@@ -18,6 +18,7 @@ mod logging;
 mod messages;
 mod metrics;
 mod run;
+mod watch;
 
 pub use context::{Context, State};
 pub use health::{Check, Health, serve_health};
@@ -25,6 +26,7 @@ pub use host::host_name;
 pub use logging::LogLevel;
 pub use metrics::Metrics;
 pub use run::{About, run};
+pub use watch::FolderWatch;
 
 /// Exit status for a configuration that cannot be used (sysexits' `EX_CONFIG`): systemd does not restart on it.
 pub const EXIT_CONFIG: u8 = 78;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -70,12 +71,35 @@ fn encode(level: LevelFilter) -> u8 {
     }
 }
 
-impl Filter<Registry> for LogLevel {
-    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, Registry>) -> bool {
+impl LogLevel {
+    fn takes(&self, metadata: &Metadata<'_>) -> bool {
         // libraries at debug say what they do per frame: that is our trace
         let level = encode(LevelFilter::from_level(*metadata.level()));
         let ours = metadata.target().starts_with("k3s_rs");
         level + u8::from(!ours && level > 2) <= self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a place in the code says is decided once and again when the level changes, not each time it is passed: the
+/// HTTP libraries pass dozens of them for a request.
+impl Filter<Registry> for LogLevel {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &Context<'_, Registry>) -> bool {
+        self.takes(metadata)
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.takes(metadata) { Interest::always() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match self.0.load(Ordering::Relaxed) {
+            0 => LevelFilter::OFF,
+            1 => LevelFilter::ERROR,
+            2 => LevelFilter::WARN,
+            3 => LevelFilter::INFO,
+            4 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        })
     }
 }
 

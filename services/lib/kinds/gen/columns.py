@@ -4,8 +4,8 @@ import json, re, subprocess, sys, pathlib
 judge, dirs = sys.argv[1], sys.argv[2:]
 skip = re.compile(r'(List|Review|Options|Status|Binding|Eviction|TokenRequest|Scale|RangeAllocation|PodStatusResult|SerializedReference|APIGroup|WatchEvent)$')
 keep = {'RoleBinding', 'ValidatingAdmissionPolicyBinding', 'MutatingAdmissionPolicyBinding'}
-# printed as RoleBinding is; not stored; not served by default
-skip_kinds = {'ClusterRoleBinding', 'ComponentStatus', 'ResourcePoolStatusRequest'}
+# printed as RoleBinding is; not stored; not served by default; no endpoint shows its columns
+skip_kinds = {'ClusterRoleBinding', 'ComponentStatus', 'ResourcePoolStatusRequest', 'CSIStorageCapacity'}
 best = {}
 for d in dirs:
     for f in sorted(pathlib.Path(d).glob('*.json')):
@@ -17,8 +17,11 @@ for d in dirs:
         if k not in best or rank < best[k][0]: best[k] = (rank, {'apiVersion': v, 'kind': k, 'metadata': {'name': 'x'}})
 names = sorted(best)
 out = subprocess.run([judge], input='\n'.join(json.dumps({'op': 'print', 'object': best[k][1]}) for k in names), capture_output=True, text=True, check=True).stdout
-print('//! The columns of every kind, as upstream prints them. Written by `gen/columns.py`.\n\nuse crate::Column;\n')
-print('const fn column(name: &\'static str, kind: &\'static str, format: &\'static str, priority: i32) -> Column {\n    Column { name, kind, format, priority, description: "" }\n}\n')
+print('//! The columns of every kind, as upstream prints them. Written by `gen/columns.py` and\n//! `gen/describe.py`.\n')
+print('use crate::Column;\nuse crate::Description::{self, Field, Text};\n')
+print('const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";\nconst NAME: Description = Field(METADATA, "name");')
+print('const CREATED: Description = Field(METADATA, "creationTimestamp");\n')
+print('const fn column(name: &\'static str, kind: &\'static str, format: &\'static str, priority: i32, description: Description) -> Column {\n    Column { name, kind, format, priority, description }\n}\n')
 for k, line in zip(names, out.splitlines()):
     a = json.loads(line)
     if not a.get('columns') or [c['name'] for c in a['columns']] == ['Name', 'Created At']:

@@ -47,7 +47,16 @@ pub struct Column {
     /// 0 always shown, 1 with `-o wide`.
     pub priority: i32,
     /// Help text.
-    pub description: &'static str,
+    pub description: Description,
+}
+
+/// Where a column's help text is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Description {
+    /// It is the column's own.
+    Text(&'static str),
+    /// It is that of a type's field: the type's OpenAPI name and the field's JSON name.
+    Field(&'static str, &'static str),
 }
 
 /// A cell of a Table row.
@@ -107,6 +116,11 @@ pub trait Hooks: Send + Sync {
     /// Warnings for the client, on create (`old` is `None`) and update.
     fn warnings(&self, _object: &Object, _old: Option<&Object>) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Whether the kind's own check of a change repeats that of its metadata, so that clients read each problem twice.
+    fn checks_metadata_again(&self) -> bool {
+        true
     }
 
     /// How the name is checked: DNS subdomain unless said otherwise. Returns the problems.

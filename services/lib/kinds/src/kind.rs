@@ -29,6 +29,8 @@ pub(crate) struct Kind {
     pub(crate) validate: fn(&Context<'_>, &Object) -> Vec<field::Error>,
     pub(crate) validate_update: fn(&Context<'_>, &Object, &Object) -> Vec<field::Error>,
     pub(crate) warnings: fn(&Object, Option<&Object>) -> Vec<String>,
+    /// Whether its own check of a change looks at the metadata once more: upstream then tells each problem twice.
+    pub(crate) metadata_twice: bool,
     pub(crate) name: fn(&str, bool) -> Vec<String>,
     /// Field labels, all of them.
     pub(crate) labels: &'static [&'static str],
@@ -51,6 +53,7 @@ pub(crate) const PLAIN: Kind = Kind {
     validate: |_, _| Vec::new(),
     validate_update: |_, _, _| Vec::new(),
     warnings: |_, _| Vec::new(),
+    metadata_twice: true,
     name: crate::names::dns_subdomain,
     labels: &[],
     fields: &[],
@@ -109,6 +112,10 @@ impl Hooks for Entry {
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         (self.kind.warnings)(object, old)
+    }
+
+    fn checks_metadata_again(&self) -> bool {
+        self.kind.metadata_twice
     }
 
     fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {

@@ -20,6 +20,6 @@ mod tree;
 mod validate;
 
 pub use core::{normalize_cluster_ips, qos_class};
-pub use hooks::{Cell, Column, Context, Hooks, Operation, RowCondition};
+pub use hooks::{Cell, Column, Context, Description, Hooks, Operation, RowCondition};
 pub use resource::{Face, StorageResource};
 pub use table::kinds;

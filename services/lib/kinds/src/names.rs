@@ -34,6 +34,20 @@ pub fn any(_name: &str, _prefix: bool) -> Vec<String> {
     Vec::new()
 }
 
+/// Problems of `name` as an IP address in its canonical form.
+///
+/// # Upstream
+/// `pkg/apis/networking/validation/validation.go` `ValidateIPAddressName`
+pub fn ip_address(name: &str, _prefix: bool) -> Vec<String> {
+    match name.parse::<std::net::IpAddr>() {
+        Err(_) => vec!["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)".to_owned()],
+        Ok(address) if address.to_string() != name => {
+            vec![format!("must be in canonical form ({:?})", address.to_string())]
+        }
+        Ok(_) => Vec::new(),
+    }
+}
+
 fn masked(name: &str, prefix: bool) -> Cow<'_, str> {
     if prefix && name.len() > 1 && name.ends_with('-') && name.is_ascii() {
         return Cow::Owned(format!("{}a", &name[..name.len() - 2]));

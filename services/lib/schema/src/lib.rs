@@ -5,6 +5,7 @@
 //! describes a field.
 
 pub mod apply;
+pub mod describe;
 pub mod discovery;
 pub mod json;
 mod object;

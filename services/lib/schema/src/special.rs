@@ -7,8 +7,49 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let complaint = || format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse");
-    meta::time::parse(text).ok_or_else(complaint)
+    meta::time::parse(text).ok_or_else(|| {
+        let complaint = format!("parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\"");
+        match unparsed(text) {
+            Some((rest, element)) => format!("{complaint}: cannot parse {rest:?} as {element:?}"),
+            None => format!("{complaint}: value out of range"),
+        }
+    })
+}
+
+/// Where Go's parser gives up, and on which element of the layout; `None` when all of them are there.
+fn unparsed(text: &str) -> Option<(&str, &'static str)> {
+    const LAYOUT: [(&str, usize); 11] = [
+        ("2006", 4),
+        ("-", 0),
+        ("01", 2),
+        ("-", 0),
+        ("02", 2),
+        ("T", 0),
+        ("15", 2),
+        (":", 0),
+        ("04", 2),
+        (":", 0),
+        ("05", 2),
+    ];
+    let mut rest = text;
+    for (element, digits) in LAYOUT {
+        let length = if digits == 0 { element.len() } else { digits };
+        let head = rest.get(..length).unwrap_or("");
+        let fits = if digits == 0 {
+            head == element
+        } else {
+            !head.is_empty() && head.bytes().all(|b| b.is_ascii_digit())
+        };
+        if !fits {
+            return Some((rest, element));
+        }
+        rest = &rest[length..];
+    }
+    if let Some(fraction) = rest.strip_prefix(['.', ',']) {
+        rest = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    let zone = rest == "Z" || (rest.len() == 6 && rest.starts_with(['+', '-']));
+    (!zone).then_some((rest, "Z07:00"))
 }
 
 /// RFC 3339 to the second, in UTC.

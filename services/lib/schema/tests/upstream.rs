@@ -140,6 +140,9 @@ fn every_kind_round_trips() {
         let mut again = Vec::new();
         json::encode(&schema, &back, &mut again);
         checked += 1;
+        let mut direct = Vec::new();
+        // schemas that are unions are written from the tree
+        let written = proto::direct(&schema, &expected_json, &mut direct);
         let show = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         let differ = |a: &[u8], b: &[u8]| {
             let at = a.iter().zip(b).take_while(|(x, y)| x == y).count();
@@ -156,6 +159,10 @@ fn every_kind_round_trips() {
             failed.push(format!("{name}: json {}", differ(&out, &expected_json)));
         } else if wire != expected_proto {
             failed.push(format!("{name}: protobuf {}", differ(&wire, &expected_proto)));
+        } else if written && direct != opened.raw {
+            failed.push(format!("{name}: direct {}", differ(&direct, opened.raw)));
+        } else if !written && !name.contains("CustomResourceDefinition") {
+            failed.push(format!("{name}: not written directly"));
         } else if again != expected_json {
             failed.push(format!("{name}: from protobuf {}", differ(&again, &expected_json)));
         }

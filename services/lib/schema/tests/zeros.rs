@@ -52,6 +52,13 @@ fn differences(schema: &Schema, case: &Case) -> Vec<String> {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         found.push(format!("protobuf {}", parting(&hex(&wire), &hex(&theirs))));
     }
+    let normal = json::decode(schema, ours.as_bytes()).unwrap().root;
+    let (mut by_tree, mut direct) = (Vec::new(), Vec::new());
+    proto::message(schema, &normal, &mut by_tree);
+    if proto::direct(schema, ours.as_bytes(), &mut direct) && direct != by_tree {
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        found.push(format!("direct {}", parting(&hex(&direct), &hex(&by_tree))));
+    }
     let opened = proto::envelope(&theirs).unwrap();
     match proto::decode(schema, opened.raw) {
         Ok(mut back) => {

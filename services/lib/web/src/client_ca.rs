@@ -1,7 +1,12 @@
 //! Judging a client certificate after the handshake.
+//!
+//! Every request is judged, so that an authority taken away or a certificate that ends counts at once on connections
+//! that stand; a signature is only checked anew after a while.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -34,10 +39,29 @@ pub enum UntrustedError {
     Malformed(String),
 }
 
+/// How long a verdict counts.
+const VERDICT_LIFE: Duration = Duration::from_secs(60);
+/// Verdicts kept: as many clients as a large cluster has. Beyond them all are judged anew.
+const VERDICTS: usize = 16_384;
+
 /// A client certificate authority bundle that follows its file.
 #[derive(Debug)]
 pub struct ClientCa {
     verifier: Reloading<Arc<dyn ClientCertVerifier>, TlsError>,
+    verdicts: Mutex<Verdicts>,
+}
+
+/// Chains found good by one state of the bundle.
+#[derive(Debug, Default)]
+struct Verdicts {
+    verifier: Option<Arc<Arc<dyn ClientCertVerifier>>>,
+    good: HashMap<Box<[CertificateDer<'static>]>, Verdict>,
+}
+
+#[derive(Debug)]
+struct Verdict {
+    identity: ClientIdentity,
+    until_seconds: u64,
 }
 
 impl ClientCa {
@@ -56,19 +80,56 @@ impl ClientCa {
                 .build()
                 .map_err(|e| TlsError::Setup(rustls::Error::General(e.to_string())))
         })?;
-        Ok(Self { verifier })
+        Ok(Self { verifier, verdicts: Mutex::default() })
     }
 
     /// Verifies a presented chain (leaf first) at this moment and reads whom it names.
     ///
     /// # Errors
     /// The chain is not trusted or malformed.
-    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<ClientIdentity, UntrustedError> {
+    pub fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<ClientIdentity, UntrustedError> {
         let (leaf, intermediates) =
             chain.split_first().ok_or_else(|| UntrustedError::Malformed("no certificate".into()))?;
-        self.verifier.current().verify_client_cert(leaf, intermediates, UnixTime::now())?;
-        identity(leaf)
+        let (verifier, now) = (self.verifier.current(), UnixTime::now());
+        if let Some(identity) = self.known(&verifier, chain, now) {
+            return Ok(identity);
+        }
+        verifier.verify_client_cert(leaf, intermediates, now)?;
+        let identity = identity(leaf)?;
+        let mut until_seconds = now.as_secs() + VERDICT_LIFE.as_secs();
+        for certificate in chain {
+            until_seconds = until_seconds.min(end_seconds(certificate)?);
+        }
+        let verdict = Verdict { identity: identity.clone(), until_seconds };
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdicts.good.len() >= VERDICTS {
+            verdicts.good.clear();
+        }
+        if !verdicts.verifier.as_ref().is_some_and(|other| Arc::ptr_eq(other, &verifier)) {
+            *verdicts = Verdicts { verifier: Some(verifier), good: HashMap::new() };
+        }
+        verdicts.good.insert(chain.into(), verdict);
+        Ok(identity)
     }
+
+    fn known(
+        &self,
+        verifier: &Arc<Arc<dyn ClientCertVerifier>>,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Option<ClientIdentity> {
+        let verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        verdicts.verifier.as_ref().filter(|other| Arc::ptr_eq(other, verifier))?;
+        let verdict = verdicts.good.get(chain).filter(|verdict| now.as_secs() < verdict.until_seconds)?;
+        Some(verdict.identity.clone())
+    }
+}
+
+/// The last second a certificate counts.
+fn end_seconds(certificate: &CertificateDer<'_>) -> Result<u64, UntrustedError> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|e| UntrustedError::Malformed(e.to_string()))?;
+    Ok(u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0))
 }
 
 fn identity(leaf: &CertificateDer<'_>) -> Result<ClientIdentity, UntrustedError> {

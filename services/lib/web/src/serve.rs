@@ -17,8 +17,8 @@ use crate::{Addr, Body, Listener, Stream, TlsConfig};
 
 /// A TLS handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams a client may have open on one HTTP/2 connection; upstream's own default is 100, informers want more.
-const MAX_STREAMS: u32 = 250;
+/// Streams a client may have open on one HTTP/2 connection, as kube-apiserver has it: informers each keep one.
+const MAX_STREAMS: u32 = 1000;
 
 /// The other end of a connection.
 #[derive(Debug, Clone)]

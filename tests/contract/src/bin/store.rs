@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use etcd::Kv;
 use k3s_rs_test_contract::{Ledger, creates, fan_out, process_usage, ranges, verify, write_until_lost};
+use tokio::sync::watch;
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {
@@ -126,12 +127,15 @@ async fn crash(datastore: &str, rounds: u32, writers: usize) -> anyhow::Result<S
         if round == rounds {
             break;
         }
-        let writing = write_until_lost(&kv, writers, &ledger, |_, _| {});
-        // no two rounds alike, and the same in each run
-        let life = Duration::from_millis(40 + u64::from(round * 37 % 160));
+        let (noted, mut seen) = watch::channel(0_u64);
+        let noted = Arc::new(noted);
+        let note = move |_: &str, _| noted.send_modify(|count| *count += 1);
+        let writing = write_until_lost(&kv, writers, &ledger, note);
+        // amid acknowledged writes, however slow the machine; no two rounds alike, and the same in each run
+        let enough = 300 + u64::from(round * 37 % 160);
         let killing = async {
-            tokio::time::sleep(life).await;
-            process.0.kill()
+            seen.wait_for(|count| *count >= enough).await.context("the writers ended on their own")?;
+            process.0.kill().context("ending the datastore")
         };
         let ((), killed) = tokio::join!(writing, killing);
         killed?;

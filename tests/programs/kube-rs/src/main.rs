@@ -223,8 +223,8 @@ async fn pod(client: &Client, namespace: &str, image: &str) -> Result<()> {
     ensure!(answer == b"HTTP/1", "{answer:?}");
     drop(line);
     forwarder.abort();
-    let gone = await_condition(pods.clone(), "p", conditions::is_deleted(&pods.get("p").await?.uid().unwrap_or_default())).boxed();
+    let uid = pods.get("p").await?.uid().context("no uid")?;
     pods.evict("p", &EvictParams::default()).await?;
-    gone.await?;
+    await_condition(pods, "p", conditions::is_deleted(&uid)).await?;
     Ok(())
 }

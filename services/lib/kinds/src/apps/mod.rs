@@ -69,6 +69,7 @@ pub(crate) static STATEFUL_SET: Kind = Kind {
     validate: validate::stateful_set,
     validate_update: validate::stateful_set_update,
     default: defaults::stateful_set,
+    name: crate::names::dns_label,
     create: no_status,
     update: split,
     generation: SPEC,

@@ -18,6 +18,7 @@ const SPEC: Generation = Generation::On(&["spec"]);
 pub(crate) static JOB: Kind = Kind {
     validate: validate::job,
     validate_update: validate::job_update,
+    metadata_twice: false,
     default: defaults::job,
     create: create_job,
     update: split,

@@ -45,6 +45,8 @@ pub(crate) static ENDPOINTS: Kind = Kind {
 };
 
 pub(crate) static EVENT: Kind = Kind {
+    metadata_twice: false,
+    name: crate::names::any,
     validate: validate::event,
     validate_update: validate::event_update,
     convert: crate::others::convert_event,
@@ -95,7 +97,7 @@ fn event_field(object: &Object, label: &str) -> Option<Cow<'static, str>> {
     }
 }
 
-pub(crate) static LIMIT_RANGE: Kind = Kind { default: defaults::limit_range, ..PLAIN };
+pub(crate) static LIMIT_RANGE: Kind = Kind { default: defaults::limit_range, metadata_twice: false, ..PLAIN };
 
 pub(crate) static NAMESPACE: Kind = Kind {
     validate: validate::namespace,
@@ -145,6 +147,7 @@ pub(crate) static NODE: Kind = Kind {
 };
 
 pub(crate) static PERSISTENT_VOLUME: Kind = Kind {
+    metadata_twice: false,
     validate: validate::volume,
     validate_update: validate::volume_update,
     default: defaults::persistent_volume,

@@ -1,6 +1,7 @@
 //! The groups whose kinds are small: networking, policy, rbac, storage, scheduling, devices, admission, ….
 
 mod autoscaling;
+mod certificates;
 mod defaults;
 mod events;
 
@@ -8,13 +9,13 @@ use std::borrow::Cow;
 
 use schema::{Map, Object, Value};
 
+pub(crate) use certificates::CERTIFICATE_SIGNING_REQUEST;
 pub(crate) use events::convert as convert_event;
 
-use crate::Context;
 use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
-use crate::strategy::{keep, no_status, split, split_all};
-use crate::tree::{fill_zero, flag, is_zero, maps, maps_mut, same, text};
+use crate::strategy::{no_status, split, split_all};
+use crate::tree::{flag, maps, same, text};
 use crate::validate;
 
 const SPEC: Generation = Generation::On(&["spec"]);
@@ -24,11 +25,20 @@ pub(crate) static ADDON: Kind = Kind { generation: SPEC, columns: rows::ADDON, r
 
 /// Role, ClusterRole: names are path segments.
 pub(crate) static ROLE: Kind = Kind {
+    create: |_, object| no_empty_rules(object),
+    update: |_, object, _| no_empty_rules(object),
     validate: validate::role,
     validate_update: |cx, new, _| validate::role(cx, new),
     name: crate::names::path_segment,
     ..PLAIN
 };
+
+/// Rules that are none are not stored: what is read back says null.
+fn no_empty_rules(object: &mut Object) {
+    if object.list_at(&["rules"]).is_empty() {
+        object.root_mut().remove("rules");
+    }
+}
 
 pub(crate) static ROLE_BINDING: Kind = Kind {
     validate: validate::role_binding,
@@ -84,6 +94,8 @@ pub(crate) static NETWORK_POLICY: Kind = Kind {
 };
 
 pub(crate) static SERVICE_CIDR: Kind = Kind {
+    validate: validate::service_cidr,
+    validate_update: validate::service_cidr_update,
     update: split_all,
     create: no_status,
     columns: rows::SERVICE_CIDR,
@@ -94,7 +106,7 @@ pub(crate) static SERVICE_CIDR: Kind = Kind {
 pub(crate) static IP_ADDRESS: Kind = Kind {
     validate: validate::ip_address,
     validate_update: validate::ip_address_update,
-    name: crate::names::any,
+    name: crate::names::ip_address,
     columns: rows::IP_ADDRESS,
     row: rows::ip_address,
     ..PLAIN
@@ -103,6 +115,8 @@ pub(crate) static IP_ADDRESS: Kind = Kind {
 pub(crate) static POD_DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,
     validate_update: |cx, new, _| validate::disruption_budget(cx, new),
+    metadata_twice: false,
+    name: crate::names::any,
     create: no_status,
     update: split,
     generation: SPEC,
@@ -120,10 +134,18 @@ pub(crate) static STORAGE_CLASS: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static VOLUME_ATTRIBUTES_CLASS: Kind =
-    Kind { columns: rows::VOLUME_ATTRIBUTES_CLASS, row: rows::volume_attributes_class, ..PLAIN };
+pub(crate) static VOLUME_ATTRIBUTES_CLASS: Kind = Kind {
+    validate: validate::attributes_class,
+    validate_update: validate::attributes_class_update,
+    columns: rows::VOLUME_ATTRIBUTES_CLASS,
+    row: rows::volume_attributes_class,
+    ..PLAIN
+};
 
 pub(crate) static VOLUME_ATTACHMENT: Kind = Kind {
+    validate: validate::volume_attachment,
+    validate_update: validate::volume_attachment_update,
+    metadata_twice: false,
     default: defaults::volume_attachment,
     create: |_, object| {
         let status: Map = [("attached", false)].into_iter().collect();
@@ -135,18 +157,18 @@ pub(crate) static VOLUME_ATTACHMENT: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static CSI_DRIVER: Kind = Kind {
-    default: defaults::csi_driver,
-    generation: SPEC,
-    columns: rows::CSI_DRIVER,
-    row: rows::csi_driver,
+pub(crate) static CSI_DRIVER: Kind =
+    Kind { default: defaults::csi_driver, columns: rows::CSI_DRIVER, row: rows::csi_driver, ..PLAIN };
+
+pub(crate) static CSI_NODE: Kind =
+    Kind { metadata_twice: false, columns: rows::CSI_NODE, row: rows::csi_node, ..PLAIN };
+
+/// Its columns are the plain ones: upstream has others that no endpoint shows.
+pub(crate) static CSI_STORAGE_CAPACITY: Kind = Kind {
+    validate: validate::storage_capacity,
+    validate_update: validate::storage_capacity_update,
     ..PLAIN
 };
-
-pub(crate) static CSI_NODE: Kind = Kind { columns: rows::CSI_NODE, row: rows::csi_node, ..PLAIN };
-
-pub(crate) static CSI_STORAGE_CAPACITY: Kind =
-    Kind { columns: rows::CSI_STORAGE_CAPACITY, row: rows::csi_storage_capacity, ..PLAIN };
 
 pub(crate) static LEASE: Kind = Kind {
     validate: validate::lease,
@@ -191,6 +213,7 @@ pub(crate) static POD_GROUP: Kind = Kind {
 pub(crate) static ENDPOINT_SLICE: Kind = Kind {
     validate: validate::endpoint_slice,
     validate_update: validate::endpoint_slice_update,
+    metadata_twice: false,
     default: defaults::endpoint_slice,
     // any change of content or labels counts, other metadata does not
     generation: Generation::By(|new, old| {
@@ -206,85 +229,6 @@ pub(crate) static ENDPOINT_SLICE: Kind = Kind {
     row: rows::endpoint_slice,
     ..PLAIN
 };
-
-pub(crate) static CERTIFICATE_SIGNING_REQUEST: Kind = Kind {
-    create: |cx, object| {
-        let spec = object.root_mut().map_mut("spec");
-        // who asks is never the client's to say
-        for key in ["username", "uid", "groups", "extra"] {
-            spec.remove(key);
-        }
-        requester(cx, spec);
-        object.root_mut().insert("status", Map::new());
-    },
-    update: update_request,
-    labels: &["metadata.name", "metadata.namespace", "spec.signerName"],
-    fields: &[("spec.signerName", &["spec", "signerName"])],
-    columns: rows::CERTIFICATE_SIGNING_REQUEST,
-    row: rows::certificate_signing_request,
-    ..PLAIN
-};
-
-/// Who asks for a certificate, in the fields of its request.
-fn requester(cx: &Context<'_>, spec: &mut Map) {
-    let list = |texts: &[String]| texts.iter().map(|text| Value::from(text.as_str())).collect::<Vec<_>>();
-    spec.insert("username", cx.user);
-    if !cx.uid.is_empty() {
-        spec.insert("uid", cx.uid);
-    }
-    if !cx.groups.is_empty() {
-        spec.insert("groups", list(cx.groups));
-    }
-    if !cx.extra.is_empty() {
-        let mut extra = Map::new();
-        for (key, values) in cx.extra {
-            extra.insert(key.clone(), list(values));
-        }
-        spec.insert("extra", extra);
-    }
-}
-
-/// `/approval` sets conditions, `/status` the certificate; approvals once given stay.
-fn update_request(cx: &Context<'_>, object: &mut Object, old: &Object) {
-    keep(object, old, "spec");
-    match cx.subresource {
-        "status" => {
-            let decided =
-                |c: &&Value| c.as_map().is_some_and(|m| matches!(text(m, "type"), "Approved" | "Denied"));
-            let kept: Vec<Value> =
-                old.list_at(&["status", "conditions"]).iter().filter(decided).cloned().collect();
-            let new = object.list_at(&["status", "conditions"]).iter().filter(|c| !decided(c)).cloned();
-            let all: Vec<Value> = kept.into_iter().chain(new).collect();
-            if !all.is_empty() {
-                object.root_mut().map_mut("status").insert("conditions", all);
-            }
-            stamp_conditions(cx, object, old);
-        }
-        "approval" => {
-            stamp_conditions(cx, object, old);
-            let conditions = object.at(&["status", "conditions"]).cloned();
-            keep(object, old, "status");
-            crate::strategy::put(object.root_mut().map_mut("status"), "conditions", conditions);
-        }
-        _ => keep(object, old, "status"),
-    }
-}
-
-fn stamp_conditions(cx: &Context<'_>, object: &mut Object, old: &Object) {
-    let now = meta::time::rfc3339(cx.now);
-    let Some(status) = object.root_mut().get_mut("status").and_then(Value::as_map_mut) else { return };
-    for condition in maps_mut(status, "conditions") {
-        fill_zero(condition, "lastUpdateTime", now.clone());
-        if is_zero(condition, "lastTransitionTime") {
-            let kind = text(condition, "type").to_owned();
-            let before = old.list_at(&["status", "conditions"]).iter().filter_map(Value::as_map);
-            let same =
-                before.filter(|c| text(c, "type") == kind && text(c, "status") == text(condition, "status"));
-            let time = same.map(|c| text(c, "lastTransitionTime").to_owned()).find(|t| !t.is_empty());
-            condition.insert("lastTransitionTime", time.unwrap_or_else(|| now.clone()));
-        }
-    }
-}
 
 pub(crate) static CLUSTER_TRUST_BUNDLE: Kind = Kind {
     name: crate::names::any,
@@ -311,6 +255,9 @@ pub(crate) static POD_CERTIFICATE_REQUEST: Kind = Kind {
 };
 
 pub(crate) static FLOW_SCHEMA: Kind = Kind {
+    validate: validate::flow_schema,
+    validate_update: |cx, new, _| validate::flow_schema(cx, new),
+    metadata_twice: false,
     default: defaults::flow_schema,
     create: no_status,
     update: split_all,
@@ -321,6 +268,9 @@ pub(crate) static FLOW_SCHEMA: Kind = Kind {
 };
 
 pub(crate) static PRIORITY_LEVEL_CONFIGURATION: Kind = Kind {
+    validate: validate::priority_level,
+    validate_update: |cx, new, _| validate::priority_level(cx, new),
+    metadata_twice: false,
     default: defaults::priority_level,
     create: no_status,
     update: split_all,
@@ -331,6 +281,7 @@ pub(crate) static PRIORITY_LEVEL_CONFIGURATION: Kind = Kind {
 };
 
 pub(crate) static VALIDATING_WEBHOOK_CONFIGURATION: Kind = Kind {
+    metadata_twice: false,
     default: |_, root| defaults::webhooks(false, root),
     generation: Generation::On(&["webhooks"]),
     columns: rows::VALIDATING_WEBHOOK_CONFIGURATION,
@@ -339,6 +290,7 @@ pub(crate) static VALIDATING_WEBHOOK_CONFIGURATION: Kind = Kind {
 };
 
 pub(crate) static MUTATING_WEBHOOK_CONFIGURATION: Kind = Kind {
+    metadata_twice: false,
     default: |_, root| defaults::webhooks(true, root),
     generation: Generation::On(&["webhooks"]),
     columns: rows::MUTATING_WEBHOOK_CONFIGURATION,
@@ -347,6 +299,9 @@ pub(crate) static MUTATING_WEBHOOK_CONFIGURATION: Kind = Kind {
 };
 
 pub(crate) static VALIDATING_ADMISSION_POLICY: Kind = Kind {
+    validate: validate::admission_policy,
+    validate_update: |cx, new, _| validate::admission_policy(cx, new),
+    metadata_twice: false,
     default: defaults::admission_policy,
     create: no_status,
     update: split_all,
@@ -357,6 +312,9 @@ pub(crate) static VALIDATING_ADMISSION_POLICY: Kind = Kind {
 };
 
 pub(crate) static VALIDATING_ADMISSION_POLICY_BINDING: Kind = Kind {
+    validate: validate::admission_binding,
+    validate_update: |cx, new, _| validate::admission_binding(cx, new),
+    metadata_twice: false,
     default: defaults::admission_binding,
     generation: SPEC,
     columns: rows::VALIDATING_ADMISSION_POLICY_BINDING,
@@ -400,6 +358,8 @@ pub(crate) static RESOURCE_CLAIM_TEMPLATE: Kind = Kind {
 };
 
 pub(crate) static RESOURCE_SLICE: Kind = Kind {
+    validate: validate::resource_slice,
+    validate_update: validate::resource_slice_update,
     generation: SPEC,
     labels: &["metadata.name", "metadata.namespace", "spec.nodeName", "spec.driver"],
     fields: &[("spec.nodeName", &["spec", "nodeName"]), ("spec.driver", &["spec", "driver"])],

@@ -137,5 +137,5 @@ pub(crate) fn ip_address(root: &Map) -> Row {
         parts.join("/")
     });
     // upstream gives one cell more than there are columns
-    cells([name(root), string(parent)])
+    cells([name(root), string(parent), age(root)])
 }

@@ -8,7 +8,7 @@ use super::{
     three,
 };
 use crate::tree::{int, is_nil, map, map_at, text, texts};
-use crate::{Cell, Column};
+use crate::{Cell, Column, Description};
 
 pub(crate) fn storage_class(root: &Map) -> Row {
     let annotation = |key| at(root, &["metadata", "annotations", key]) == "true";
@@ -63,15 +63,11 @@ pub(crate) fn csi_driver(root: &Map) -> Row {
     ])
 }
 
-pub(crate) fn csi_storage_capacity(root: &Map) -> Row {
-    cells([name(root), string(at(root, &["storageClassName"])), or(at(root, &["capacity"]), "<unset>")])
-}
-
 /// As the columns of k3s's CustomResourceDefinition.
 pub(crate) const ADDON: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
-    Column { name: "Source", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Checksum", kind: "string", format: "", priority: 0, description: "" },
+    Column { name: "Name", kind: "string", format: "name", priority: 0, description: Description::Text("") },
+    Column { name: "Source", kind: "string", format: "", priority: 0, description: Description::Text("") },
+    Column { name: "Checksum", kind: "string", format: "", priority: 0, description: Description::Text("") },
 ];
 
 pub(crate) fn addon(root: &Map) -> Row {
@@ -81,10 +77,37 @@ pub(crate) fn addon(root: &Map) -> Row {
 
 /// As the aggregator of API servers has them.
 pub(crate) const API_SERVICE: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", priority: 0, description: "" },
-    Column { name: "Service", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Available", kind: "string", format: "", priority: 0, description: "" },
-    Column { name: "Age", kind: "string", format: "", priority: 0, description: "" },
+    Column {
+        name: "Name",
+        kind: "string",
+        format: "name",
+        priority: 0,
+        description: Description::Field("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "name"),
+    },
+    Column {
+        name: "Service",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Text("The reference to the service that hosts this API endpoint."),
+    },
+    Column {
+        name: "Available",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Text("Whether this service is available."),
+    },
+    Column {
+        name: "Age",
+        kind: "string",
+        format: "",
+        priority: 0,
+        description: Description::Field(
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+            "creationTimestamp",
+        ),
+    },
 ];
 
 pub(crate) fn api_service(root: &Map) -> Row {

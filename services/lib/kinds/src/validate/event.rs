@@ -78,6 +78,8 @@ pub(crate) fn event(cx: &Context<'_>, object: &Object) -> Errors {
         return errors;
     }
     let event = object.root();
+    // the core group takes any name
+    problems(&mut errors, "metadata.name", object.name(), content::dns1123_subdomain(object.name()));
     series(&mut errors, event);
     if is_zero(event, "eventTime") {
         errors.push(field::Error::required("eventTime", ""));

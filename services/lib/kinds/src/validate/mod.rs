@@ -3,12 +3,16 @@
 //! # Upstream
 //! `pkg/apis/*/validation/validation.go`
 
+mod certificates;
 mod container;
 mod core;
 mod event;
+mod flow;
 mod ingress;
 mod others;
 mod pod;
+mod policies;
+mod storage;
 mod volume;
 mod workload;
 
@@ -16,10 +20,14 @@ use meta::{LabelSelector, content, field};
 use schema::{Map, Value};
 
 pub(crate) use self::core::*;
+pub(crate) use certificates::{signing_request, signing_request_update};
 pub(crate) use event::{event, event_update};
+pub(crate) use flow::{flow_schema, priority_level};
 pub(crate) use ingress::{ingress, ingress_update, ip_address, ip_address_update};
 pub(crate) use others::*;
 pub(crate) use pod::{pod, pod_update};
+pub(crate) use policies::{admission_binding, admission_policy};
+pub(crate) use storage::*;
 pub(crate) use workload::*;
 
 use crate::tree::{int, is_zero, json, list, map, maps, same, text};

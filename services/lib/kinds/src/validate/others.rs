@@ -334,6 +334,10 @@ pub(crate) fn autoscaler_update(cx: &Context<'_>, object: &Object, old: &Object)
 pub(crate) fn runtime_class(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
     let handler = text(object.root(), "handler");
+    if handler.is_empty() {
+        errors.push(field::Error::required("handler", ""));
+        return errors;
+    }
     problems(&mut errors, "handler", handler, content::dns1123_label(handler));
     errors
 }

@@ -5,15 +5,33 @@ use schema::{Map, Object, Value};
 
 use super::{Errors, child, labels, one_of, problems};
 use crate::Context;
-use crate::tree::{int, is_nil, is_zero, list, map, maps, maps_mut, same, text};
+use crate::tree::{flag, int, is_nil, is_zero, list, map, maps, maps_mut, same, text};
 
 /// A new pod.
 pub(crate) fn pod(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
     if let Some(s) = map(object.root(), "spec") {
         spec(&mut errors, s, "spec");
+        if !list(s, "schedulingGates").is_empty() && !is_zero(s, "nodeName") {
+            let text = "cannot be set until all schedulingGates have been cleared";
+            errors.push(field::Error::forbidden("spec.nodeName", text));
+        }
     }
     errors
+}
+
+/// On the node's network a container has no ports but the node's.
+fn node_ports(errors: &mut Errors, spec: &Map, path: &str) {
+    for (i, container) in maps(spec, "containers").enumerate() {
+        for (j, port) in maps(container, "ports").enumerate() {
+            let (own, host) = (int(port, "containerPort"), int(port, "hostPort").unwrap_or(0));
+            if own != Some(host) {
+                let text = "must match `containerPort` when `hostNetwork` is true";
+                let at = format!("{path}.containers[{i}].ports[{j}].hostPort");
+                errors.push(field::Error::invalid(at, host, text));
+            }
+        }
+    }
 }
 
 /// A pod template: its labels and its spec.
@@ -38,6 +56,9 @@ fn spec(errors: &mut Errors, spec: &Map, path: &str) {
     let volumes = super::volume::volumes(errors, spec, &child(path, "volumes"));
     for key in ["containers", "initContainers", "ephemeralContainers"] {
         super::container::containers(errors, spec, key, path, &volumes);
+    }
+    if flag(spec, "hostNetwork") {
+        node_ports(errors, spec, path);
     }
     if let Some(resources) = map(spec, "resources") {
         super::container::requirements(errors, resources, &child(path, "resources"));

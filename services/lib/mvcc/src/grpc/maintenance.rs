@@ -1,4 +1,7 @@
 //! The Maintenance service.
+//!
+//! # Upstream
+//! `go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc/maintenance.go` `Snapshot`
 
 use std::io::Read;
 
@@ -99,28 +102,36 @@ impl maintenance_server::Maintenance for Maintenance {
     }
 }
 
+/// Sends the file and then its SHA-256, as etcd does: `etcdctl snapshot save` refuses what does not end with one.
 fn send_file(mut file: std::fs::File, revision: i64, pieces: &SnapshotPieces) {
     let mut remaining = match file.metadata() {
         Ok(metadata) => metadata.len(),
         Err(error) => return send(pieces, Err(error.into())).unwrap_or_default(),
     };
+    let message = |remaining_bytes, piece: Vec<u8>| {
+        let (blob, version) = (Bytes::from(piece), VERSION.into());
+        Ok(SnapshotResponse { header: header(revision), remaining_bytes, blob, version })
+    };
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
     while remaining > 0 {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let read = file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece);
-        let message = match read {
+        let next = match read {
             Ok(0) => Err(Status::data_loss("the snapshot ended early")),
             Ok(read) => {
                 remaining -= read as u64;
-                let (blob, version) = (Bytes::from(piece), VERSION.into());
-                Ok(SnapshotResponse { header: header(revision), remaining_bytes: remaining, blob, version })
+                digest.update(&piece);
+                message(remaining, piece)
             }
             Err(error) => Err(error.into()),
         };
-        let ended = message.is_err();
-        if send(pieces, message).is_none() || ended {
+        let ended = next.is_err();
+        if send(pieces, next).is_none() || ended {
             return;
         }
     }
+    // who went away meanwhile needs no checksum
+    send(pieces, message(0, digest.finish().as_ref().to_vec())).unwrap_or_default();
 }
 
 fn send(pieces: &SnapshotPieces, message: Result<SnapshotResponse, Status>) -> Option<()> {

@@ -43,7 +43,8 @@ impl<'a> Place<'a> {
             Ty::Map(inner) if topology != Topology::Atomic => Shape::Map(inner),
             Ty::List(_) if topology == Topology::Set => Shape::Set,
             Ty::List(inner) if topology == Topology::Map => Shape::List(inner),
-            Ty::Json | Ty::Raw if topology != Topology::Atomic => Shape::Deduced,
+            // what stands in a raw extension has one owner, as upstream reads its OpenAPI
+            Ty::Json if topology != Topology::Atomic => Shape::Deduced,
             _ => Shape::Leaf,
         }
     }

@@ -104,6 +104,11 @@ pub fn update(request: &Request<'_>, old: Option<&Object>, object: &mut Object) 
     } else {
         given
     };
+    if old.is_some() && entries.is_empty() {
+        // an object that nobody was tracked on is tracked from its first apply on
+        record::write(object, Vec::new());
+        return;
+    }
     let found = compare(request.schema, &bare(old), &bare(Some(object)));
     let found = filter(&found, request.resets);
     let gone = found.removed.clone().union(&found.modified).union(&found.added);

@@ -49,9 +49,17 @@ const MAX_PROBLEMS: usize = 100;
 /// The text is no JSON, or a value has not its field's type.
 pub fn decode(schema: &Schema, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let decoded = run(schema, &mut reader)?;
-    reader.end().map_err(|e| DecodeError::Syntax(e.to_string()))?;
-    Ok(decoded)
+    let decoded = run(schema, &mut reader);
+    let decoded = decoded.and_then(|decoded| {
+        reader.end().map_err(|e| DecodeError::Syntax(e.to_string()))?;
+        Ok(decoded)
+    });
+    decoded.map_err(|error| in_words_of_go(bytes, error))
+}
+
+/// Go looks at the whole text before it looks for fields.
+fn in_words_of_go(bytes: &[u8], error: DecodeError) -> DecodeError {
+    super::syntax::mistake(bytes).map_or(error, DecodeError::Syntax)
 }
 
 /// Decodes one object that was read before (YAML).
@@ -70,7 +78,8 @@ pub fn generic(bytes: &[u8]) -> Result<(Value, Vec<Problem>), DecodeError> {
     let notes = Notes::default();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Seed { table: Table::builtin(), ty: &Ty::Json, notes: &notes }.deserialize(&mut reader);
-    let value = value.and_then(|v| reader.end().map(|()| v)).map_err(|e| notes.error(&e.to_string()))?;
+    let value = value.and_then(|v| reader.end().map(|()| v)).map_err(|e| notes.error(&e.to_string()));
+    let value = value.map_err(|error| in_words_of_go(bytes, error))?;
     Ok((value, notes.problems.take()))
 }
 
@@ -79,10 +88,7 @@ where
     D: Deserializer<'de>,
     D::Error: fmt::Display,
 {
-    let notes = Notes {
-        root: schema.kind().name.rsplit('.').next().unwrap_or_default().to_owned(),
-        ..Notes::default()
-    };
+    let notes = Notes::default();
     let seed = Seed { table: &schema.table, ty: &Ty::Struct(schema.id), notes: &notes };
     let value = seed.deserialize(reader).map_err(|e| notes.error(&e.to_string()))?;
     match value {
@@ -94,7 +100,6 @@ where
 /// What is noted on the way: where we are, what was overlooked, the typed error behind serde's text.
 #[derive(Default)]
 struct Notes {
-    root: String,
     path: RefCell<Vec<Step>>,
     problems: RefCell<Vec<Problem>>,
     failed: RefCell<Option<DecodeError>>,
@@ -102,7 +107,10 @@ struct Notes {
 
 #[derive(Clone)]
 enum Step {
-    Field(Cow<'static, str>),
+    /// A field, and the struct it is of.
+    Field(Cow<'static, str>, TypeId),
+    /// The key of a map.
+    Key(String),
     Index(usize),
 }
 
@@ -111,8 +119,10 @@ impl Notes {
         let mut text = String::new();
         for step in self.path.borrow().iter() {
             match step {
-                Step::Field(name) if text.is_empty() => text.push_str(name),
-                Step::Field(name) => text.push_str(&format!(".{name}")),
+                Step::Field(name, _) if text.is_empty() => text.push_str(name),
+                Step::Key(name) if text.is_empty() => text.push_str(name),
+                Step::Field(name, _) => text.push_str(&format!(".{name}")),
+                Step::Key(name) => text.push_str(&format!(".{name}")),
                 Step::Index(i) => text.push_str(&format!("[{i}]")),
             }
         }
@@ -140,24 +150,37 @@ impl Notes {
         E::custom(text)
     }
 
-    fn mismatch<E: de::Error>(&self, found: &'static str, ty: &Ty) -> E {
-        // Go names the innermost struct's fields by their path without indexes
+    fn mismatch<E: de::Error>(&self, found: &'static str, table: &Table, ty: &Ty) -> E {
+        // Go names the innermost struct, and its field by the path from the root, without keys and indexes
         let steps = self.path.borrow();
-        let names: Vec<&str> = steps
-            .iter()
-            .filter_map(|s| match s {
-                Step::Field(name) => Some(name.as_ref()),
-                Step::Index(_) => None,
-            })
-            .collect();
-        let field = format!("{}.{}", self.root, names.join("."));
+        let fields = steps.iter().filter_map(|s| match s {
+            Step::Field(name, owner) => Some((name.as_ref(), *owner)),
+            Step::Key(_) | Step::Index(_) => None,
+        });
+        let (names, owners): (Vec<&str>, Vec<TypeId>) = fields.unzip();
+        let error = match owners.last() {
+            None => DecodeError::NoObject(found),
+            Some(owner) => {
+                let owner = table.get(*owner).name.rsplit('.').next().unwrap_or_default().to_owned();
+                let field = format!("{owner}.{}", names.join("."));
+                DecodeError::Type { found, field, wanted: go_name(table, ty) }
+            }
+        };
         drop(steps);
-        self.fail(DecodeError::Type { found, field, wanted: go_name(ty) })
+        self.fail(error)
     }
 }
 
-fn go_name(ty: &Ty) -> &'static str {
-    match ty {
+/// A type as Go's `reflect` prints it.
+fn go_name(table: &Table, ty: &Ty) -> String {
+    let plain = match ty {
+        Ty::Struct(id) => {
+            let mut parts = table.get(*id).name.rsplitn(3, '.');
+            let (name, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            return format!("{version}.{name}");
+        }
+        Ty::List(inner) => return format!("[]{}", go_name(table, inner)),
+        Ty::Map(inner) => return format!("map[string]{}", go_name(table, inner)),
         Ty::Str => "string",
         Ty::Bool => "bool",
         Ty::Int32 => "int32",
@@ -169,10 +192,10 @@ fn go_name(ty: &Ty) -> &'static str {
         Ty::Duration => "v1.Duration",
         Ty::Quantity => "resource.Quantity",
         Ty::IntOrString => "intstr.IntOrString",
-        Ty::List(_) | Ty::Strings => "[]string",
-        Ty::Map(_) => "map[string]string",
+        Ty::Strings => "[]string",
         _ => "struct",
-    }
+    };
+    plain.to_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -211,7 +234,7 @@ impl<'a> Seed<'a> {
                 map.next_value::<de::IgnoredAny>()?;
                 continue;
             };
-            self.notes.path.borrow_mut().push(Step::Field(field.json.clone()));
+            self.notes.path.borrow_mut().push(Step::Field(field.json.clone(), id));
             let value = map.next_value_seed(self.with(field.ty()))?;
             self.notes.path.borrow_mut().pop();
             if object.contains_key(&name) {
@@ -228,7 +251,7 @@ impl<'a> Seed<'a> {
     fn entries<'de, A: MapAccess<'de>>(self, inner: &'a Ty, mut map: A) -> Result<Value, A::Error> {
         let mut entries: Vec<(String, Value)> = Vec::with_capacity(map.size_hint().unwrap_or(4));
         while let Some(name) = map.next_key::<String>()? {
-            self.notes.path.borrow_mut().push(Step::Field(Cow::Owned(name.clone())));
+            self.notes.path.borrow_mut().push(Step::Key(name.clone()));
             let value = map.next_value_seed(self.with(inner))?;
             self.notes.path.borrow_mut().pop();
             let value = if value.is_null() { null_element(inner) } else { value };
@@ -255,7 +278,7 @@ impl<'a> Seed<'a> {
             Ty::MicroTime => special::micro_time(&text),
             Ty::Duration => special::duration(&text),
             Ty::Quantity => special::quantity(&text),
-            other => return Err(self.notes.mismatch("string", other)),
+            other => return Err(self.notes.mismatch("string", self.table, other)),
         };
         checked.map(Value::Str).map_err(|text| self.notes.fail(DecodeError::Value(text)))
     }
@@ -273,7 +296,7 @@ impl<'a> Seed<'a> {
             }
             (Ty::Quantity, Value::Int(i)) => self.text(Cow::Owned(i.to_string())),
             (Ty::Quantity, Value::Float(f)) => self.text(Cow::Owned(f.to_string())),
-            _ => Err(self.notes.mismatch("number", self.ty)),
+            _ => Err(self.notes.mismatch("number", self.table, self.ty)),
         }
     }
 }
@@ -294,7 +317,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(go_name(self.ty))
+        f.write_str(&go_name(self.table, self.ty))
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -305,7 +328,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         match self.ty {
             Ty::Bool | Ty::SchemaOrBool => Ok(Value::Bool(b)),
             _ if self.free() => Ok(Value::Bool(b)),
-            ty => Err(self.notes.mismatch("bool", ty)),
+            ty => Err(self.notes.mismatch("bool", self.table, ty)),
         }
     }
 
@@ -335,7 +358,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             Ty::Strings | Ty::SchemaOrStrings => &Ty::Str,
             Ty::SchemaOrList => &Ty::SchemaOrList,
             _ if self.free() => self.ty,
-            ty => return Err(self.notes.mismatch("array", ty)),
+            ty => return Err(self.notes.mismatch("array", self.table, ty)),
         };
         let mut items = Vec::with_capacity(seq.size_hint().unwrap_or(0));
         loop {
@@ -359,7 +382,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 None => self.entries(&Ty::Json, map),
             },
             _ if self.free() => self.with(&Ty::Json).entries(&Ty::Json, map),
-            ty => Err(self.notes.mismatch("object", ty)),
+            ty => Err(self.notes.mismatch("object", self.table, ty)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod syntax;
 mod text;
 
 pub use decode::{Decoded, Problem, decode, decode_value, generic};
@@ -22,8 +23,13 @@ pub enum DecodeError {
         /// The field, `Pod.spec.hostPID`.
         field: String,
         /// The Go type wanted.
-        wanted: &'static str,
+        wanted: String,
     },
+    /// The whole is no object.
+    #[error(
+        "json: cannot unmarshal {0} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    )]
+    NoObject(&'static str),
     /// A value has the right type and no meaning.
     #[error("{0}")]
     Value(String),

@@ -87,8 +87,11 @@ fn structure(
         if field.required {
             required.push(&field.json);
         }
-        properties.insert(field.json.to_string(), property(table, field, dialect, wanted, done));
+        let mut property = property(table, field, dialect, wanted, done);
+        describe(&mut property, crate::describe::field(&kind.name, &field.json));
+        properties.insert(field.json.to_string(), property);
     }
+    describe(&mut schema, crate::describe::kind(&kind.name));
     required.sort_unstable();
     if !required.is_empty() {
         schema["required"] = json!(required);
@@ -107,6 +110,13 @@ fn structure(
         schema["x-kubernetes-group-version-kind"] = json!([gvk]);
     }
     schema
+}
+
+/// Says what something is for, where that is known.
+fn describe(schema: &mut Value, text: String) {
+    if !text.is_empty() {
+        schema["description"] = Value::String(text);
+    }
 }
 
 /// The kind a type's name stands for, if it is one that is served or listed.

@@ -8,16 +8,26 @@ use crate::{Map, Value};
 
 /// A merge patch that is no object: 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Invalid JSON Patch")]
-pub struct MergePatchError;
+#[error("json: cannot unmarshal {0} into Go value of type map[string]interface {{}}")]
+pub struct MergePatchError(&'static str);
 
 /// Applies a merge patch: null removes, maps merge, everything else replaces.
 ///
 /// # Errors
 /// The patch is no object.
 pub fn merge_patch(tree: &mut Map, patch: &Value) -> Result<(), MergePatchError> {
-    merge(tree, patch.as_map().ok_or(MergePatchError)?);
-    Ok(())
+    let found = match patch {
+        Value::Map(map) => {
+            merge(tree, map);
+            return Ok(());
+        }
+        Value::List(_) => "array",
+        Value::Str(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+        Value::Null => "null",
+    };
+    Err(MergePatchError(found))
 }
 
 fn merge(tree: &mut Map, patch: &Map) {

@@ -73,6 +73,6 @@ fn merge_patches() {
     }
     assert_eq!(
         merge_patch(&mut crate::Map::new(), &read("[]")).unwrap_err().to_string(),
-        "Invalid JSON Patch"
+        "json: cannot unmarshal array into Go value of type map[string]interface {}"
     );
 }

@@ -13,8 +13,13 @@ use crate::{Field, Map, Schema, Table, Ty, TypeId, Value};
 pub fn encode(schema: &Schema, object: &Map, out: &mut Vec<u8>) {
     let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut raw = Vec::with_capacity(1024);
-    structure(&schema.table, schema.id, object, &mut raw);
+    message(schema, object, &mut raw);
     wrap(text("apiVersion"), text("kind"), &raw, out);
+}
+
+/// Appends an object's message without an envelope.
+pub fn message(schema: &Schema, object: &Map, out: &mut Vec<u8>) {
+    structure(&schema.table, schema.id, object, out);
 }
 
 /// Appends an object's message in its envelope.
@@ -40,7 +45,7 @@ pub fn watch_frame(event: &str, object: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&frame);
 }
 
-fn structure(table: &Table, id: TypeId, object: &Map, out: &mut Vec<u8>) {
+pub(super) fn structure(table: &Table, id: TypeId, object: &Map, out: &mut Vec<u8>) {
     for field in table.wire(id) {
         if let (true, Ty::Struct(inner)) = (field.inline, field.ty()) {
             // an inlined pointer is there when any of its fields is
@@ -59,7 +64,7 @@ fn structure(table: &Table, id: TypeId, object: &Map, out: &mut Vec<u8>) {
 }
 
 /// What Go writes for a value that was never set: everything but slices and maps.
-fn absent(table: &Table, field: &Field, out: &mut Vec<u8>) {
+pub(super) fn absent(table: &Table, field: &Field, out: &mut Vec<u8>) {
     let n = field.number;
     match field.ty() {
         Ty::Str => push_bytes(out, n, b""),
@@ -94,7 +99,7 @@ fn present(table: &Table, field: &Field, value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-fn push_float(out: &mut Vec<u8>, number: u32, f: f64) {
+pub(super) fn push_float(out: &mut Vec<u8>, number: u32, f: f64) {
     push_tag(out, number, FIXED64);
     out.extend_from_slice(&f.to_le_bytes());
 }

@@ -5,11 +5,13 @@
 //! written even when zero, pointers only when set, maps by key.
 
 mod decode;
+mod direct;
 mod encode;
 pub(crate) mod wire;
 
 pub use decode::{decode, envelope};
-pub use encode::{encode, watch_frame, wrap};
+pub use direct::direct;
+pub use encode::{encode, message, watch_frame, wrap};
 
 /// What every object begins with.
 pub const MAGIC: &[u8; 4] = b"k8s\0";

@@ -30,15 +30,28 @@ pub(crate) fn push_int(out: &mut Vec<u8>, number: u32, n: i64) {
     push_varint(out, n as u64);
 }
 
-/// Appends a message whose length is not known yet: written in place, then moved by its length's size.
+/// Appends a message whose length is not known yet: written behind one byte for its length, and moved when that takes
+/// more.
 pub(crate) fn push_message(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     push_tag(out, number, BYTES);
     let start = out.len();
+    out.push(0);
     write(out);
-    let length = out.len() - start;
-    let mut prefix = Vec::with_capacity(5);
-    push_varint(&mut prefix, length as u64);
-    out.splice(start..start, prefix);
+    let length = out.len() - start - 1;
+    if length < 0x80 {
+        out[start] = length as u8;
+        return;
+    }
+    let more = (length.ilog2() / 7) as usize;
+    let end = out.len();
+    out.resize(end + more, 0);
+    out.copy_within(start + 1..end, start + 1 + more);
+    let mut rest = length;
+    for byte in &mut out[start..start + more] {
+        *byte = rest as u8 | 0x80;
+        rest >>= 7;
+    }
+    out[start + more] = rest as u8;
 }
 
 /// One field as it stands on the wire.
