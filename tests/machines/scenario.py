@@ -6,7 +6,8 @@ Comments at the head of a file say what it needs:
     # backend: qemu               (default: nspawn)
     # needs: installation         machines with an installation of ours, as `xtask install --destdir` makes it
     # needs: cluster              a cluster of ours with DNS and a kubectl on its first machine: the installation's when --root names
-    #                             one, else one of the parts in K3S_RS_BIN; K3S_RS_CLUSTER names a running one instead
+    #                             one (server and agent, shared by all such scenarios: each leaves it as it was), else one of the
+    #                             parts in K3S_RS_BIN; K3S_RS_CLUSTER names a running one instead
     # parts: all=upstream,kubelet=ours   a cluster of these parts, its nodes ready; K3S_RS_BIN names the folder of our programs
     # slow                        only run when asked for
 """
@@ -31,6 +32,7 @@ from .shell import Failure
 FOLDER = paths.HERE.parent / "scenarios"
 OURS = "all=ours"
 RUNNING = "K3S_RS_CLUSTER"
+NAME = "scenarios"
 INSTALLED = ("/usr/bin/kubectl", product.KUBECONFIG)
 IN_MACHINE = ("/opt/upstream/bin/kubectl", "/cluster/pki/admin.conf")
 
@@ -84,9 +86,7 @@ def play(scenario: Scenario, cluster: Cluster, machines: dict[str, Machine]) -> 
 def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     """Makes the machines, plays, removes them, whatever happens."""
     if "cluster" in scenario.needs and os.environ.get(RUNNING):
-        cluster = Cluster(os.environ[RUNNING])
-        provide_kubectl(cluster, *(INSTALLED if cluster.state["layers"] else IN_MACHINE))
-        play(scenario, cluster, dict(zip(scenario.machines, cluster.machines.values(), strict=True)))
+        visit(scenario, Cluster(os.environ[RUNNING]))
         return
     installed = bool(root) and bool({"installation", "cluster"} & set(scenario.needs))
     layers = [root, product.upstream()] if root and installed else []
@@ -102,6 +102,51 @@ def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
             cluster.down()
         raise
     cluster.down()
+
+
+def visit(scenario: Scenario, cluster: Cluster) -> None:
+    """Plays on a cluster that runs already; it may have machines the scenario does not know of."""
+    provide_kubectl(cluster, *(INSTALLED if cluster.state["layers"] else IN_MACHINE))
+    names = zip(scenario.machines, cluster.machines.values(), strict=False)
+    play(scenario, cluster, dict(names))
+
+
+class Shared:
+    """The one installed cluster that all scenarios that want a cluster play on, one after another; made when the first comes."""
+
+    def __init__(self, root: Path | None, keep: bool):
+        self.root, self.keep = root, keep
+        self.cluster: Cluster | None = None
+        self._made = 0
+
+    def takes(self, scenario: Scenario) -> bool:
+        """Whether a scenario is played here."""
+        return self.root is not None and "cluster" in scenario.needs and not os.environ.get(RUNNING)
+
+    def run(self, scenario: Scenario) -> None:
+        """Plays; a failure may leave anything behind, so the next scenario gets a new cluster."""
+        try:
+            visit(scenario, self.cluster or self._make())
+        except BaseException:
+            if self.cluster and self.keep:
+                self.cluster.hand_over()
+                self.cluster = None
+            self.close()
+            raise
+
+    def _make(self) -> Cluster:
+        layers = [self.root, product.upstream()] if self.root else []
+        self._made += 1
+        self.cluster = Cluster.create(f"{NAME}{self._made}", parts.parse("all=none"), machines=["server", "agent"], layers=layers)
+        begin = time.monotonic()
+        product.up(self.cluster, archive("basic"), lambda text: print(f"  the cluster: {time.monotonic() - begin:.1f} s  {text}", flush=True))
+        return self.cluster
+
+    def close(self) -> None:
+        """Removes the cluster, if there is one."""
+        if self.cluster:
+            self.cluster.down()
+            self.cluster = None
 
 
 def programs() -> Path | None:
@@ -132,10 +177,6 @@ def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Mac
         network.up([])
         at = [(node, network.switch, node.address, network.gateway, f"port{node.index}") for node in cluster.nodes]
         return {node.name: QemuMachine(node.name, cluster.folder / node.name, *rest) for node, *rest in at}
-    if installed and "cluster" in scenario.needs:
-        product.up(cluster, archive("basic"), lambda _: None)
-        provide_kubectl(cluster, *INSTALLED)
-        return dict(cluster.machines)
     if scenario.parts:
         cluster.up(archive("conformance"), "dns" if "cluster" in scenario.needs else "nodes")
         provide_kubectl(cluster, *IN_MACHINE)
@@ -151,28 +192,37 @@ def make(cluster: Cluster, scenario: Scenario, installed: bool) -> dict[str, Mac
 
 def main(files: list[Path], root: Path | None, slow: bool, keep: bool) -> int:
     """Runs the given files, or all; prints one line each and the count."""
-    passed, failed, skipped = 0, 0, 0
-    for path in files or sorted(FOLDER.glob("*.py")):
-        scenario = Scenario(path)
-        reason = why_not(scenario, root, slow or bool(files))
+    chosen = [Scenario(path) for path in files or sorted(FOLDER.glob("*.py"))]
+    reasons = [(scenario, why_not(scenario, root, slow or bool(files))) for scenario in chosen]
+    for scenario, reason in reasons:
         if reason:
-            skipped += 1
-            print(f"skipped: {path.stem}: {reason}", flush=True)
-            continue
-        begin = time.monotonic()
-        print(f"{path.stem}", flush=True)
-        try:
-            run(scenario, root, keep)
-        except Exception as error:  # noqa: BLE001 - one scenario's failure, of whatever kind, must not end the others
-            failed += 1
-            traceback.print_exception(error) if not isinstance(error, Failure) else print(f"  {error}")
-            print(f"failed: {path.stem}, {time.monotonic() - begin:.0f} s", flush=True)
-        else:
-            passed += 1
-            print(f"passed: {path.stem}, {time.monotonic() - begin:.0f} s", flush=True)
+            print(f"skipped: {scenario.path.stem}: {reason}", flush=True)
+    # those that share a cluster one after another, so that it is gone when the others make theirs
+    wanted = sorted((scenario for scenario, reason in reasons if not reason), key=lambda scenario: "cluster" not in scenario.needs)
+    with contextlib.closing(Shared(root, keep)) as shared:
+        passed = [one(scenario, f"{number} of {len(wanted)}", shared) for number, scenario in enumerate(wanted, 1)].count(True)
     sys.stdout.flush()
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    failed = len(wanted) - passed
+    print(f"{passed} passed, {failed} failed, {len(chosen) - len(wanted)} skipped")
     return 1 if failed else 0
+
+
+def one(scenario: Scenario, place: str, shared: Shared) -> bool:
+    """Runs a scenario and says how it went."""
+    begin = time.monotonic()
+    print(f"{scenario.path.stem} ({place})", flush=True)
+    try:
+        if shared.takes(scenario):
+            shared.run(scenario)
+        else:
+            shared.close()
+            run(scenario, shared.root, shared.keep)
+    except Exception as error:  # noqa: BLE001 - one scenario's failure, of whatever kind, must not end the others
+        traceback.print_exception(error) if not isinstance(error, Failure) else print(f"  {error}")
+        print(f"failed: {scenario.path.stem}, {time.monotonic() - begin:.0f} s", flush=True)
+        return False
+    print(f"passed: {scenario.path.stem}, {time.monotonic() - begin:.0f} s", flush=True)
+    return True
 
 
 def why_not(scenario: Scenario, root: Path | None, slow: bool) -> str:

@@ -14,7 +14,8 @@ use crate::command::{command, run};
 use crate::repository::Repository;
 
 const TOOLS: &str = "usr/bin";
-const DAEMONS: &str = "usr/libexec/k3s-rs";
+/// Where the daemons are, under the root.
+pub(crate) const DAEMONS: &str = "usr/libexec/k3s-rs";
 /// The packaged components, as templates.
 const MANIFESTS: &str = "services/controller/manifests";
 

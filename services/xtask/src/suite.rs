@@ -43,23 +43,23 @@ impl Count {
     }
 }
 
-/// A step is made when it is its turn: some build what they run first.
-type Make = fn(&Repository) -> Result<Command>;
+/// A step is made when it is its turn: some build what they run first, some do more when slow ones are wanted too.
+type Make = fn(&Repository, bool) -> Result<Command>;
 
 /// What is run, cheapest first.
 const STEPS: [(&str, Make); 8] = [
-    ("format", |repository| Ok(command(repository, "cargo", ["fmt", "--all", "--check"]))),
-    ("python", |repository| {
+    ("format", |repository, _| Ok(command(repository, "cargo", ["fmt", "--all", "--check"]))),
+    ("python", |repository, _| {
         Ok(python(repository, "-m unittest machines.test_units conformance.test_images parity.test_planted"))
     }),
-    ("clippy", |repository| Ok(slot(repository, CLIPPY))),
-    ("cargo test", |repository| Ok(slot(repository, CARGO_TEST))),
-    ("machines leave nothing", |repository| {
+    ("clippy", |repository, _| Ok(slot(repository, CLIPPY))),
+    ("cargo test", |repository, _| Ok(slot(repository, CARGO_TEST))),
+    ("machines leave nothing", |repository, _| {
         Ok(python(repository, "-W ignore -m unittest machines.test_leavings"))
     }),
     ("spine", spine),
     ("scenarios", scenarios),
-    ("conformance, fast subset", |repository| Ok(cluster(repository, FAST))),
+    ("conformance, fast subset", |repository, _| Ok(cluster(repository, FAST))),
 ];
 
 const CLIPPY: [&str; 9] =
@@ -77,7 +77,7 @@ pub(crate) fn run(repository: &Repository, slow: bool, only: Option<&str>) -> Re
     for (name, make) in STEPS.into_iter().filter(|(name, _)| wanted(name)) {
         let begin = Instant::now();
         say(&format!("=== {name}"));
-        let count = step(repository, make).unwrap_or_else(|error| {
+        let count = step(repository, slow, make).unwrap_or_else(|error| {
             say(&format!("error: {error:#}"));
             Count { passed: 0, failed: 1 }
         });
@@ -100,9 +100,9 @@ pub(crate) fn run(repository: &Repository, slow: bool, only: Option<&str>) -> Re
 }
 
 /// Runs one step; one that prints no counts counts as one test.
-fn step(repository: &Repository, make: Make) -> Result<Count> {
+fn step(repository: &Repository, slow: bool, make: Make) -> Result<Count> {
     let mut count = Count::default();
-    let status = lines(&mut make(repository)?, |line| count.add(Count::in_line(line)))?;
+    let status = lines(&mut make(repository, slow)?, |line| count.add(Count::in_line(line)))?;
     if !status.success() {
         count.failed = count.failed.max(1);
     } else if count == Count::default() {
@@ -119,7 +119,7 @@ fn python(repository: &Repository, arguments: &str) -> Command {
 }
 
 /// Upstream's clients on our API server and datastore, as plain processes.
-fn spine(repository: &Repository) -> Result<Command> {
+fn spine(repository: &Repository, _slow: bool) -> Result<Command> {
     let folder = repository.programs("dev");
     let ours = ["k3s-rs-apiserver", "k3s-rs-datastore"].map(str::to_owned);
     crate::binaries::build(repository, "dev", &ours, &folder)?;
@@ -129,17 +129,18 @@ fn spine(repository: &Repository) -> Result<Command> {
     Ok(tests)
 }
 
-/// Scenarios that want an installation (a line `# installation` says so) are given one.
-fn scenarios(repository: &Repository) -> Result<Command> {
+/// The scenarios; one installation of ours serves all that want one.
+fn scenarios(repository: &Repository, slow: bool) -> Result<Command> {
     let mut words = vec!["scenarios".to_owned()];
-    let wanted = std::fs::read_dir(repository.path("tests/scenarios"))?.any(|entry| {
-        let text = entry.and_then(|e| std::fs::read_to_string(e.path()));
-        text.is_ok_and(|text| text.lines().any(|line| line == "# installation")) // a folder is no scenario
-    });
-    if wanted && install::is_startable(repository) {
+    words.extend(slow.then(|| "--slow".to_owned()));
+    if install::is_startable(repository) {
         let root = repository.image();
         install::install(repository, "dev", &root)?;
         words.push(format!("--root={}", root.display()));
+        let mut scenarios = cluster(repository, words);
+        // for those that put some of our parts into a cluster of upstream's
+        scenarios.env("K3S_RS_BIN", root.join(install::DAEMONS));
+        return Ok(scenarios);
     }
     Ok(cluster(repository, words))
 }

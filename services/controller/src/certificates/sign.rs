@@ -63,7 +63,7 @@ impl Authority {
         }
         let (subject, not_after) =
             (parsed.subject().as_raw().to_vec(), parsed.validity().not_after.timestamp());
-        Ok(Self { key: KeyPair::from_pem(key)?, subject, key_id, not_after })
+        Ok(Self { key: pki::read_key("key", key)?, subject, key_id, not_after })
     }
 
     fn algorithm(&self, w: DERWriter<'_>) -> Result<(), String> {

@@ -19,7 +19,7 @@ const RSA: &[u8] =
 ///
 /// # Errors
 /// It is none of these.
-pub(crate) fn read_key(name: &str, pem: &str) -> Result<KeyPair, PkiError> {
+pub fn read_key(name: &str, pem: &str) -> Result<KeyPair, PkiError> {
     let wrong = |source| PkiError::Certificate { name: name.to_owned(), source };
     let malformed = || PkiError::Malformed { name: name.to_owned() };
     let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| malformed())?;

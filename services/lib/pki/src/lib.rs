@@ -14,7 +14,7 @@ mod token;
 
 pub use authority::Authority;
 pub use files::{write_private, write_public};
-pub use keys::{new_key, request};
+pub use keys::{new_key, read_key, request};
 pub use kubeconfig::{kubeconfig, kubeconfig_of_files};
 pub use leaf::{Facts, Leaf, Usage, facts};
 pub use password::{hash_password, is_password};
