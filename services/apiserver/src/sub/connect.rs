@@ -1,6 +1,7 @@
 //! What is passed on: exec, attach, portforward and logs to kubelets, `proxy` to kubelets, pods and services.
 //!
-//! Upgrades (SPDY, WebSocket) are handed through byte by byte: kubelets speak all of them.
+//! Upgrades (SPDY, WebSocket) are handed through byte by byte. Container runtimes know WebSocket's subprotocols up to
+//! `v4.channel.k8s.io`; upstream translates `v5`, which can end standard input alone, to SPDY, and this server does not yet.
 //!
 //! # Upstream
 //! `pkg/registry/core/pod/rest/subresources.go`, `pkg/registry/core/pod/strategy.go`
