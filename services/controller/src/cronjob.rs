@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
 
 use crate::common::created;
-use crate::cron::Schedule;
+use meta::cron::Schedule;
 
 /// The controller.
 #[derive(Debug)]

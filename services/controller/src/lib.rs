@@ -9,7 +9,6 @@ mod bootstrap;
 mod certificates;
 mod claim;
 mod common;
-mod cron;
 mod cronjob;
 mod daemonset;
 mod deployment;

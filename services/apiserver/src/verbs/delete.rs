@@ -33,9 +33,22 @@ fn default_propagation(kind: &str) -> Option<Propagation> {
 pub async fn run(call: &Call) -> Result<Answer> {
     let form = call.form(false)?;
     let options = read_options(call)?;
+    warn_of_orphans(call, &options);
     let mut deletion = Deletion::new(call, &call.info.name, options);
     let deleted = deletion.run_to_end().await?;
     Ok(deleted.answer(call, form))
+}
+
+/// Tells who deletes jobs and does not say what is to become of their pods that they stay.
+///
+/// # Upstream
+/// `pkg/registry/batch/job/storage/storage.go` `Delete`, `DeleteCollection`
+pub fn warn_of_orphans(call: &Call, options: &DeleteOptions) {
+    const TEXT: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+                        remove them or set propagationPolicy=Orphan to suppress this warning";
+    if call.endpoint.group_resource().resource == "jobs" && options.propagation.is_none() {
+        call.warn(TEXT);
+    }
 }
 
 /// Reads the options from the body, or from the query when there is none.

@@ -1,7 +1,7 @@
 //! DELETE of what a list selects.
 
 use super::Call;
-use super::delete::{Deletion, read_options};
+use super::delete::{Deletion, read_options, warn_of_orphans};
 use crate::encode::Answer;
 use crate::errors::Result;
 use crate::request::options::ListOptions;
@@ -14,6 +14,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let options = ListOptions::read(call.query.as_deref(), false)?;
     let selection = Selection::read(&call.endpoint, &options.label_selector, &options.field_selector)?;
     let delete = read_options(call)?;
+    warn_of_orphans(call, &delete);
     let cache = call.cache();
     let query = Query { cache: &cache, namespace: &call.info.namespace, selection: &selection };
     let listing = call.server.store.list(&query, &options).await?;

@@ -102,7 +102,7 @@ static TABLE: &[Line] = &[
     line(NETWORKING, "v1", "NetworkPolicy", "networkpolicies", true, NONE, &others::NETWORK_POLICY),
     line(NETWORKING, "v1", "ServiceCIDR", "servicecidrs", false, S, &others::SERVICE_CIDR).also(&["v1beta1"]),
     line("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true, S, &others::POD_DISRUPTION_BUDGET),
-    line(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", false, NONE, &others::ROLE_BINDING),
+    line(RBAC, "v1", "ClusterRoleBinding", "clusterrolebindings", false, NONE, &others::CLUSTER_ROLE_BINDING),
     line(RBAC, "v1", "ClusterRole", "clusterroles", false, NONE, &others::ROLE),
     line(RBAC, "v1", "RoleBinding", "rolebindings", true, NONE, &others::ROLE_BINDING),
     line(RBAC, "v1", "Role", "roles", true, NONE, &others::ROLE),

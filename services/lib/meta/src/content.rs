@@ -93,6 +93,27 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     problems
 }
 
+/// `_tcp.example.com`: a subdomain whose parts may have underscores.
+pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if value.len() > 253 {
+        problems.push(too_long(253));
+    }
+    let good = |part: &str| {
+        let part = part.strip_prefix('_').unwrap_or(part);
+        inner(part, lower, |b| lower_dash(b) || b == b'_', lower)
+    };
+    if !value.split('.').all(good) {
+        problems.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and \
+             must start and end with an alphanumeric character",
+            "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    problems
+}
+
 /// `*.example.com`.
 pub fn wildcard_dns1123_subdomain(value: &str) -> Vec<String> {
     let mut problems = Vec::new();

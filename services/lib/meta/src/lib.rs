@@ -1,6 +1,7 @@
 //! Nouns of the Kubernetes API without behaviour: names, selectors, quantities, times, Status.
 
 pub mod content;
+pub mod cron;
 pub mod field;
 pub mod names;
 pub mod quantity;

@@ -37,7 +37,14 @@ pub fn field(kind: &str, field: &str) -> String {
     };
     let found = starts.binary_search_by_key(&(kind, field), key);
     let text = found.ok().and_then(|at| line(starts[at]).splitn(3, '\t').nth(2));
-    text.map(|text| text.replace('\u{1}', "\n")).unwrap_or_default()
+    text.map(plain).unwrap_or_default()
+}
+
+/// The text without what the crate's documentation tool needs: escaped brackets, and ends of lines in one line.
+fn plain(text: &str) -> String {
+    let escaped = ['[', ']', '<', '>'];
+    let text = text.replace('\u{1}', "\n");
+    escaped.iter().fold(text, |text, bracket| text.replace(&format!("\\{bracket}"), &bracket.to_string()))
 }
 
 #[cfg(test)]

@@ -77,8 +77,17 @@ fn text(s: &str) -> String {
         && s.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
         && !s.ends_with([' ', ':'])
         && !s.contains(": ")
+        && !is_date(s)
         && resolve(s) == Value::String(s.to_owned());
     if plain { s.to_owned() } else { Value::String(s.to_owned()).to_string() }
+}
+
+/// Whether other readers take it for a date, as YAML 1.1 has them: it is written as Go writes it, quoted.
+fn is_date(s: &str) -> bool {
+    let head = s.as_bytes().get(..10);
+    head.is_some_and(|head| {
+        head.iter().enumerate().all(|(i, b)| if matches!(i, 4 | 7) { *b == b'-' } else { b.is_ascii_digit() })
+    })
 }
 
 #[cfg(test)]

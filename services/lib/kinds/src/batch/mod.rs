@@ -63,7 +63,7 @@ fn create_job(cx: &Context<'_>, object: &mut Object) {
 
 pub(crate) static CRON_JOB: Kind = Kind {
     validate: validate::cron_job,
-    validate_update: |cx, new, _| validate::cron_job(cx, new),
+    validate_update: validate::cron_job_update,
     default: defaults::cron_job,
     create: no_status,
     update: split,

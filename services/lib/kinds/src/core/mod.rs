@@ -97,7 +97,13 @@ fn event_field(object: &Object, label: &str) -> Option<Cow<'static, str>> {
     }
 }
 
-pub(crate) static LIMIT_RANGE: Kind = Kind { default: defaults::limit_range, metadata_twice: false, ..PLAIN };
+pub(crate) static LIMIT_RANGE: Kind = Kind {
+    validate: validate::limit_range,
+    validate_update: |cx, new, _| validate::limit_range(cx, new),
+    default: defaults::limit_range,
+    metadata_twice: false,
+    ..PLAIN
+};
 
 pub(crate) static NAMESPACE: Kind = Kind {
     validate: validate::namespace,
@@ -188,6 +194,12 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     create: |_, object| {
         // the phase comes with the defaults at the next read, as upstream's does
         object.root_mut().insert("status", Map::new());
+        let spec = object.root_mut().map_mut("spec");
+        if map(spec, "dataSource").is_some_and(|source| !is_data_source(source))
+            && map(spec, "dataSourceRef").is_none()
+        {
+            spec.remove("dataSource");
+        }
         data_sources(object);
     },
     update: |cx, object, old| {
@@ -202,6 +214,17 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     row: rows::persistent_volume_claim,
     ..PLAIN
 };
+
+/// The old field is for claims and snapshots only; anything else in it is left out.
+///
+/// # Upstream
+/// `pkg/api/persistentvolumeclaim/util.go` `EnforceDataSourceBackwardsCompatibility`
+fn is_data_source(source: &Map) -> bool {
+    matches!(
+        (text(source, "apiGroup"), text(source, "kind")),
+        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+    )
+}
 
 /// `dataSource` and `dataSourceRef` say the same; one given fills the other unless a namespace is named.
 fn data_sources(object: &mut Object) {
@@ -264,7 +287,7 @@ pub(crate) static REPLICATION_CONTROLLER: Kind = Kind {
 
 pub(crate) static RESOURCE_QUOTA: Kind = Kind {
     validate: validate::resource_quota,
-    validate_update: |cx, new, _| validate::resource_quota(cx, new),
+    validate_update: validate::resource_quota_update,
     default: defaults::resource_quota,
     create: no_status,
     update: split,

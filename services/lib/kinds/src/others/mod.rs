@@ -50,6 +50,16 @@ pub(crate) static ROLE_BINDING: Kind = Kind {
     ..PLAIN
 };
 
+pub(crate) static CLUSTER_ROLE_BINDING: Kind = Kind {
+    validate: validate::role_binding,
+    validate_update: validate::role_binding_update,
+    default: defaults::binding,
+    name: crate::names::path_segment,
+    columns: rows::CLUSTER_ROLE_BINDING,
+    row: rows::role_binding,
+    ..PLAIN
+};
+
 pub(crate) static HORIZONTAL_POD_AUTOSCALER: Kind = Kind {
     validate: validate::autoscaler,
     validate_update: validate::autoscaler_update,

@@ -74,28 +74,28 @@ pub(crate) const CERTIFICATE_SIGNING_REQUEST: &[Column] = &[
         "string",
         "",
         0,
-        Field("io.k8s.api.certificates.v1beta1.CertificateSigningRequestSpec", "signerName"),
+        Field("io.k8s.api.certificates.v1.CertificateSigningRequestSpec", "signerName"),
     ),
     column(
         "Requestor",
         "string",
         "",
         0,
-        Field("io.k8s.api.certificates.v1beta1.CertificateSigningRequestSpec", "request"),
+        Field("io.k8s.api.certificates.v1.CertificateSigningRequestSpec", "request"),
     ),
     column(
         "RequestedDuration",
         "string",
         "",
         0,
-        Field("io.k8s.api.certificates.v1beta1.CertificateSigningRequestSpec", "expirationSeconds"),
+        Field("io.k8s.api.certificates.v1.CertificateSigningRequestSpec", "expirationSeconds"),
     ),
     column(
         "Condition",
         "string",
         "",
         0,
-        Field("io.k8s.api.certificates.v1beta1.CertificateSigningRequestStatus", "conditions"),
+        Field("io.k8s.api.certificates.v1.CertificateSigningRequestStatus", "conditions"),
     ),
 ];
 /// ClusterTrustBundle.
@@ -712,10 +712,19 @@ pub(crate) const RESOURCE_SLICE: &[Column] = &[
     column("Pool", "string", "", 0, Field("io.k8s.api.resource.v1.ResourcePool", "name")),
     column("Age", "string", "", 0, CREATED),
 ];
+/// ClusterRoleBinding.
+pub(crate) const CLUSTER_ROLE_BINDING: &[Column] = &[
+    column("Name", "string", "name", 0, NAME),
+    column("Role", "string", "", 0, Field("io.k8s.api.rbac.v1.ClusterRoleBinding", "roleRef")),
+    column("Age", "string", "", 0, CREATED),
+    column("Users", "string", "", 1, Text("Users in the clusterRoleBinding")),
+    column("Groups", "string", "", 1, Text("Groups in the clusterRoleBinding")),
+    column("ServiceAccounts", "string", "", 1, Text("ServiceAccounts in the clusterRoleBinding")),
+];
 /// RoleBinding.
 pub(crate) const ROLE_BINDING: &[Column] = &[
     column("Name", "string", "name", 0, NAME),
-    column("Role", "string", "", 0, Field("io.k8s.api.rbac.v1beta1.RoleBinding", "roleRef")),
+    column("Role", "string", "", 0, Field("io.k8s.api.rbac.v1.RoleBinding", "roleRef")),
     column("Age", "string", "", 0, CREATED),
     column("Users", "string", "", 1, Text("Users in the roleBinding")),
     column("Groups", "string", "", 1, Text("Groups in the roleBinding")),

@@ -1,62 +1,137 @@
 //! Containers.
+//!
+//! # Upstream
+//! `pkg/apis/core/validation/validation.go` `validateContainers`, `validateInitContainers`, `validateEphemeralContainers`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use meta::{Quantity, content, field};
-use schema::{Map, Value};
+use meta::{content, field};
+use schema::Map;
 
-use super::{Errors, child, one_of, problems};
+use super::probe::{Surroundings, life, pull_policy, resize, restart};
+use super::volume::Volumes;
+use super::{Errors, child, env, one_of, problems, resources, security};
 use crate::tree::{flag, int, is_nil, is_zero, map, map_at, maps, text};
 
-/// The containers of one list; `names` collects names across lists.
-pub(super) fn containers(errors: &mut Errors, spec: &Map, key: &str, path: &str, volumes: &BTreeSet<&str>) {
-    let all: Vec<&Map> = maps(spec, key).collect();
-    let at = child(path, key);
-    if all.is_empty() && key == "containers" {
-        errors.push(field::Error::required(at, ""));
+/// Everything a container is checked against.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    /// The pod's volumes that are good.
+    pub(super) volumes: &'a Volumes<'a>,
+    /// The pod's claims.
+    pub(super) claims: &'a BTreeSet<&'a str>,
+    /// What else of the pod decides.
+    pub(super) pod: Surroundings<'a>,
+}
+
+/// The containers that run beside each other.
+pub(super) fn regular(errors: &mut Errors, spec: &Map, path: &str, scope: Scope<'_>) {
+    let all: Vec<&Map> = maps(spec, "containers").collect();
+    if all.is_empty() {
+        errors.push(field::Error::required(path, ""));
         return;
     }
     let mut names = BTreeSet::new();
-    if key != "containers" {
-        names.extend(maps(spec, "containers").map(|c| text(c, "name")));
-    }
-    if key == "ephemeralContainers" {
-        names.extend(maps(spec, "initContainers").map(|c| text(c, "name")));
-    }
     for (i, container) in all.iter().enumerate() {
-        let path = format!("{at}[{i}]");
-        common(errors, container, &path, volumes);
-        let name = text(container, "name");
-        if !names.insert(name) {
-            errors.push(field::Error::duplicate(child(&path, "name"), name));
-        }
-        let sidecar = key == "initContainers" && text(container, "restartPolicy") == "Always";
-        for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
-            let Some(p) = map(container, probe) else { continue };
-            if key == "containers" || sidecar {
-                probe_errors(errors, p, probe, &child(&path, probe));
-            } else if key == "initContainers" {
-                let text = "may not be set for init containers without restartPolicy=Always";
-                errors.push(field::Error::forbidden(child(&path, probe), text));
-            }
-        }
-        for hook in ["postStart", "preStop"] {
-            if let Some(handler) = map_at(container, &["lifecycle", hook]) {
-                handler_errors(
-                    errors,
-                    handler,
-                    &format!("{path}.lifecycle.{hook}"),
-                    &["exec", "httpGet", "tcpSocket", "sleep"],
-                );
-            }
-        }
+        let path = format!("{path}[{i}]");
+        common(errors, container, &path, scope);
+        once(errors, &mut names, container, &path);
+        life(errors, container, &path, scope.pod);
+        restart(errors, container, &path, false);
     }
-    if key == "containers" {
-        host_ports(errors, &all, &at);
+    host_ports(errors, &all, path);
+}
+
+fn once<'a>(errors: &mut Errors, names: &mut BTreeSet<&'a str>, container: &'a Map, path: &str) {
+    let name = text(container, "name");
+    if !names.insert(name) {
+        errors.push(field::Error::duplicate(child(path, "name"), name));
     }
 }
 
-fn common(errors: &mut Errors, container: &Map, path: &str, volumes: &BTreeSet<&str>) {
+/// The containers that run before, one after another, and those that stay.
+pub(super) fn init(errors: &mut Errors, spec: &Map, path: &str, scope: Scope<'_>) {
+    const ONLY_SIDECARS: &str = "may not be set for init containers without restartPolicy=Always";
+    let mut names: BTreeSet<&str> = maps(spec, "containers").map(|c| text(c, "name")).collect();
+    for (i, container) in maps(spec, "initContainers").enumerate() {
+        let at = format!("{path}[{i}]");
+        common(errors, container, &at, scope);
+        restart(errors, container, &at, true);
+        once(errors, &mut names, container, &at);
+        // each runs alone, and upstream counts each as the first
+        host_ports(errors, &[container], path);
+        if text(container, "restartPolicy") == "Always" {
+            life(errors, container, &at, scope.pod);
+            continue;
+        }
+        for key in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+            if !is_nil(container, key) {
+                errors.push(field::Error::forbidden(child(&at, key), ONLY_SIDECARS));
+            }
+        }
+        for (j, policy) in maps(container, "resizePolicy").enumerate() {
+            if text(policy, "restartPolicy") == "RestartContainer" {
+                let text = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+                let at = format!("{at}.resizePolicy[{j}].restartPolicy");
+                errors.push(field::Error::invalid_str(at, "RestartContainer", text));
+            }
+        }
+    }
+}
+
+/// The containers that are added to a running pod.
+pub(super) fn ephemeral(errors: &mut Errors, spec: &Map, path: &str, scope: Scope<'_>) {
+    const NO: &str = "cannot be set for an Ephemeral Container";
+    const REFUSED: [&str; 9] = [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "restartPolicyRules",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ];
+    let others: BTreeSet<&str> = ["containers", "initContainers"]
+        .iter()
+        .flat_map(|key| maps(spec, key))
+        .map(|c| text(c, "name"))
+        .collect();
+    let mut names = others.clone();
+    for (i, container) in maps(spec, "ephemeralContainers").enumerate() {
+        let at = format!("{path}[{i}]");
+        common(errors, container, &at, scope);
+        trimmed(errors, container, &at);
+        once(errors, &mut names, container, &at);
+        let target = text(container, "targetContainerName");
+        if !target.is_empty() && !others.contains(target) {
+            errors.push(field::Error::not_found(child(&at, "targetContainerName"), target));
+        }
+        for key in REFUSED {
+            let set = if key == "resources" { !is_zero(container, key) } else { !is_nil(container, key) };
+            if set {
+                errors.push(field::Error::forbidden(child(&at, key), NO));
+            }
+        }
+        for (j, mount) in maps(container, "volumeMounts").enumerate() {
+            for key in ["subPath", "subPathExpr"].into_iter().filter(|key| !is_zero(mount, key)) {
+                errors.push(field::Error::forbidden(format!("{at}.volumeMounts[{j}].{key}"), NO));
+            }
+        }
+    }
+}
+
+/// A pod's image has no blanks around it (a template's may).
+pub(super) fn trimmed(errors: &mut Errors, container: &Map, path: &str) {
+    let image = text(container, "image");
+    if image.trim() != image {
+        let text = "must not have leading or trailing whitespace";
+        errors.push(field::Error::invalid_str(child(path, "image"), image, text));
+    }
+}
+
+fn common(errors: &mut Errors, container: &Map, path: &str, scope: Scope<'_>) {
     match text(container, "name") {
         "" => errors.push(field::Error::required(child(path, "name"), "")),
         name => problems(errors, &child(path, "name"), name, content::dns1123_label(name)),
@@ -66,34 +141,16 @@ fn common(errors: &mut Errors, container: &Map, path: &str, volumes: &BTreeSet<&
     }
     one_of(errors, container, "terminationMessagePolicy", path, &["File", "FallbackToLogsOnError"]);
     ports(errors, container, &child(path, "ports"));
-    env(errors, container, &child(path, "env"));
-    mounts(errors, container, &child(path, "volumeMounts"), volumes);
-    one_of(errors, container, "imagePullPolicy", path, &["Always", "IfNotPresent", "Never"]);
-    if let Some(resources) = map(container, "resources") {
-        requirements(errors, resources, &child(path, "resources"));
+    env::env(errors, container, &child(path, "env"));
+    env::env_from(errors, container, &child(path, "envFrom"));
+    mounts(errors, container, &child(path, "volumeMounts"), scope.volumes);
+    devices(errors, container, &child(path, "volumeDevices"), scope.volumes);
+    pull_policy(errors, container, "imagePullPolicy", path);
+    if let Some(r) = map(container, "resources") {
+        resources::of_container(errors, r, &child(path, "resources"), scope.claims);
     }
-    security(errors, container, &child(path, "securityContext"));
-}
-
-fn security(errors: &mut Errors, container: &Map, path: &str) {
-    let Some(context) = map(container, "securityContext") else { return };
-    for key in ["runAsUser", "runAsGroup"] {
-        if let Some(id) = int(context, key) {
-            let found = content::numeric_id(id).into_iter();
-            errors.extend(found.map(|m| field::Error::invalid(child(path, key), id, m)));
-        }
-    }
-    if context.get("allowPrivilegeEscalation").and_then(Value::as_bool) == Some(false)
-        && flag(context, "privileged")
-    {
-        let text = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        let value = serde_json_text(context);
-        errors.push(field::Error::invalid(path, value, text));
-    }
-}
-
-fn serde_json_text(map: &Map) -> String {
-    crate::tree::json(&Value::Map(map.clone())).to_string()
+    resize(errors, container, &child(path, "resizePolicy"), scope.pod);
+    security::of_container(errors, container, &child(path, "securityContext"), scope.pod.own_users);
 }
 
 fn ports(errors: &mut Errors, container: &Map, path: &str) {
@@ -135,39 +192,13 @@ fn host_ports(errors: &mut Errors, all: &[&Map], path: &str) {
     }
 }
 
-fn env(errors: &mut Errors, container: &Map, path: &str) {
-    const SOURCES: [&str; 5] =
-        ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
-    for (i, variable) in maps(container, "env").enumerate() {
-        let at = format!("{path}[{i}]");
-        match text(variable, "name") {
-            "" => errors.push(field::Error::required(child(&at, "name"), "")),
-            name => problems(errors, &child(&at, "name"), name, content::env_var_name(name)),
-        }
-        let Some(from) = map(variable, "valueFrom") else { continue };
-        let at = child(&at, "valueFrom");
-        for key in ["configMapKeyRef", "secretKeyRef"] {
-            if let Some(reference) = map(from, key) {
-                match text(reference, "key") {
-                    "" => errors.push(field::Error::required(format!("{at}.{key}.key"), "")),
-                    k => problems(errors, &format!("{at}.{key}.key"), k, content::config_map_key(k)),
-                }
-            }
-        }
-        let given = SOURCES.iter().filter(|s| !is_nil(from, s)).count();
-        let mut bad = |text: &str| errors.push(field::Error::invalid_str(at.clone(), "", text));
-        match given {
-            0 => bad(
-                "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
-            ),
-            _ if !is_zero(variable, "value") => bad("may not be specified when `value` is not empty"),
-            1 => {}
-            _ => bad("may not have more than one field specified at a time"),
-        }
-    }
+/// Names and paths of one list, the last of each name.
+fn places<'a>(container: &'a Map, key: &str, path: &str) -> BTreeMap<&'a str, &'a str> {
+    maps(container, key).map(|m| (text(m, "name"), text(m, path))).collect()
 }
 
-fn mounts(errors: &mut Errors, container: &Map, path: &str, volumes: &BTreeSet<&str>) {
+fn mounts(errors: &mut Errors, container: &Map, path: &str, volumes: &Volumes<'_>) {
+    let devices = places(container, "volumeDevices", "devicePath");
     let mut points = BTreeSet::new();
     for (i, mount) in maps(container, "volumeMounts").enumerate() {
         let at = format!("{path}[{i}]");
@@ -175,7 +206,7 @@ fn mounts(errors: &mut Errors, container: &Map, path: &str, volumes: &BTreeSet<&
         if name.is_empty() {
             errors.push(field::Error::required(child(&at, "name"), ""));
         }
-        if !volumes.contains(name) {
+        if !volumes.contains_key(name) {
             errors.push(field::Error::not_found(child(&at, "name"), name));
         }
         if point.is_empty() {
@@ -184,17 +215,106 @@ fn mounts(errors: &mut Errors, container: &Map, path: &str, volumes: &BTreeSet<&
         if !points.insert(point) {
             errors.push(field::Error::invalid_str(child(&at, "mountPath"), point, "must be unique"));
         }
-        for key in ["subPath", "subPathExpr"] {
-            // upstream names the list here, not the mount
-            descending(errors, &child(path, key), text(mount, key));
+        if devices.contains_key(name) {
+            let text = "must not already exist in volumeDevices";
+            errors.push(field::Error::invalid_str(child(&at, "name"), name, text));
         }
-        if !is_zero(mount, "subPath") && !is_zero(mount, "subPathExpr") {
-            let text_ = "subPathExpr and subPath are mutually exclusive";
-            errors.push(field::Error::invalid_str(
-                child(&at, "subPathExpr"),
-                text(mount, "subPathExpr"),
-                text_,
-            ));
+        if devices.values().any(|device| *device == point) {
+            let text = "must not already exist as a path in volumeDevices";
+            errors.push(field::Error::invalid_str(child(&at, "mountPath"), point, text));
+        }
+        // upstream names the list in what follows, not the mount
+        descending(errors, &child(path, "subPath"), text(mount, "subPath"));
+        let expression = text(mount, "subPathExpr");
+        if !is_zero(mount, "subPath") && !expression.is_empty() {
+            let text = "subPathExpr and subPath are mutually exclusive";
+            errors.push(field::Error::invalid_str(child(&at, "subPathExpr"), expression, text));
+        }
+        descending(errors, &child(path, "subPathExpr"), expression);
+        propagation(errors, container, mount, path);
+    }
+}
+
+fn propagation(errors: &mut Errors, container: &Map, mount: &Map, path: &str) {
+    const KINDS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
+    let (at, kind) = (child(path, "mountPropagation"), text(mount, "mountPropagation"));
+    let unset = is_nil(mount, "mountPropagation");
+    if !unset && !KINDS.contains(&kind) {
+        errors.push(field::Error::not_supported(at.as_str(), kind, &KINDS));
+    }
+    let privileged = map_at(container, &["securityContext"]).is_some_and(|c| flag(c, "privileged"));
+    if kind == "Bidirectional" && !privileged {
+        let text = "Bidirectional mount propagation is available only to privileged containers";
+        errors.push(field::Error::forbidden(at, text));
+    }
+    let at = child(path, "recursiveReadOnly");
+    match text(mount, "recursiveReadOnly") {
+        _ if is_nil(mount, "recursiveReadOnly") => {}
+        "Disabled" => {}
+        "Enabled" | "IfPossible" => {
+            if !flag(mount, "readOnly") {
+                errors.push(field::Error::forbidden(
+                    at.as_str(),
+                    "may only be specified when readOnly is true",
+                ));
+            }
+            if !unset && kind != "None" {
+                let text = "may only be specified when mountPropagation is None or not specified";
+                errors.push(field::Error::forbidden(at, text));
+            }
+        }
+        other => {
+            let supported = ["Disabled", "Enabled", "IfPossible"];
+            errors.push(field::Error::not_supported(at, other, &supported));
+        }
+    }
+}
+
+fn devices(errors: &mut Errors, container: &Map, path: &str, volumes: &Volumes<'_>) {
+    let mounted = places(container, "volumeMounts", "mountPath");
+    let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    for (i, device) in maps(container, "volumeDevices").enumerate() {
+        let at = format!("{path}[{i}]");
+        let (name, point) = (text(device, "name"), text(device, "devicePath"));
+        let at_name = child(&at, "name");
+        let at_path = child(&at, "devicePath");
+        if name.is_empty() {
+            errors.push(field::Error::required(at_name.as_str(), ""));
+        }
+        if names.contains(name) {
+            errors.push(field::Error::invalid_str(at_name.as_str(), name, "must be unique"));
+        }
+        match volumes.get(name) {
+            Some(&("persistentVolumeClaim" | "ephemeral")) => {}
+            Some(_) => {
+                let text =
+                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+                errors.push(field::Error::invalid_str(at_name.as_str(), name, text));
+            }
+            None => errors.push(field::Error::not_found(at_name.as_str(), name)),
+        }
+        if point.is_empty() {
+            errors.push(field::Error::required(at_path.as_str(), ""));
+        }
+        if paths.contains(point) {
+            errors.push(field::Error::invalid_str(at_path.as_str(), point, "must be unique"));
+        }
+        if point.split('/').any(|part| part == "..") {
+            let text = "can not contain backsteps ('..')";
+            errors.push(field::Error::invalid_str(at_path.as_str(), point, text));
+        } else {
+            paths.insert(point);
+        }
+        if mounted.contains_key(name) {
+            let text = "must not already exist in volumeMounts";
+            errors.push(field::Error::invalid_str(at_name, name, text));
+        }
+        if mounted.values().any(|path| *path == point) {
+            let text = "must not already exist as a path in volumeMounts";
+            errors.push(field::Error::invalid_str(at_path, point, text));
+        }
+        if !name.is_empty() {
+            names.insert(name);
         }
     }
 }
@@ -211,83 +331,5 @@ pub(super) fn descending(errors: &mut Errors, path: &str, value: &str) {
 pub(super) fn no_back_steps(errors: &mut Errors, path: &str, value: &str) {
     if value.split('/').any(|part| part == "..") {
         errors.push(field::Error::invalid_str(path, value, "must not contain '..'"));
-    }
-}
-
-fn probe_errors(errors: &mut Errors, probe: &Map, kind: &str, path: &str) {
-    handler_errors(errors, probe, path, &["exec", "httpGet", "tcpSocket", "grpc"]);
-    for key in
-        ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
-    {
-        super::non_negative(errors, probe, key, path);
-    }
-    if let Some(n) = int(probe, "successThreshold").filter(|n| *n != 1 && kind != "readinessProbe") {
-        errors.push(field::Error::invalid(child(path, "successThreshold"), n, "must be 1"));
-    }
-}
-
-/// Exactly one of the handlers.
-fn handler_errors(errors: &mut Errors, handler: &Map, path: &str, kinds: &[&str]) {
-    let given: Vec<&&str> = kinds.iter().filter(|k| !is_nil(handler, k)).collect();
-    for extra in given.iter().skip(1) {
-        errors.push(field::Error::forbidden(child(path, extra), "may not specify more than 1 handler type"));
-    }
-    let Some(first) = given.first() else {
-        errors.push(field::Error::required(path, "must specify a handler type"));
-        return;
-    };
-    let Some(action) = map(handler, first) else { return };
-    let at = child(path, first);
-    match **first {
-        "exec" if is_zero(action, "command") => {
-            errors.push(field::Error::required(child(&at, "command"), ""))
-        }
-        "httpGet" => {
-            if is_zero(action, "path") {
-                errors.push(field::Error::required(child(&at, "path"), ""));
-            }
-            port_or_name(errors, action, &child(&at, "port"));
-            one_of(errors, action, "scheme", &at, &["HTTP", "HTTPS"]);
-        }
-        "tcpSocket" => port_or_name(errors, action, &child(&at, "port")),
-        _ => {}
-    }
-}
-
-/// A port by number or name.
-pub(super) fn port_or_name(errors: &mut Errors, owner: &Map, path: &str) {
-    match owner.get("port") {
-        Some(Value::Str(name)) => problems(errors, path, name, content::port_name(name)),
-        value => {
-            let n = value.and_then(Value::as_int).unwrap_or(0);
-            errors.extend(content::port_number(n).into_iter().map(|m| field::Error::invalid(path, n, m)));
-        }
-    }
-}
-
-/// Requests and limits: not negative, whole where they must be, requests within limits.
-pub(super) fn requirements(errors: &mut Errors, resources: &Map, path: &str) {
-    for which in ["limits", "requests"] {
-        for (name, amount) in map(resources, which).into_iter().flat_map(|m| m.iter()) {
-            let at = format!("{path}.{which}[{name}]");
-            let Ok(quantity) = Quantity::parse(amount.as_str().unwrap_or("")) else { continue };
-            if quantity.sign() < 0 {
-                let text = "must be greater than or equal to 0";
-                errors.push(field::Error::invalid_str(at, &quantity.to_string(), text));
-            }
-        }
-    }
-    let limits = map(resources, "limits");
-    for (name, amount) in map(resources, "requests").into_iter().flat_map(|m| m.iter()) {
-        let limit = limits.map_or("", |l| text(l, name));
-        let (Ok(request), Ok(limit)) =
-            (Quantity::parse(amount.as_str().unwrap_or("")), Quantity::parse(limit))
-        else {
-            continue;
-        };
-        if request > limit {
-            let text = format!("must be less than or equal to {name} limit of {limit}");
-            errors.push(field::Error::invalid_str(child(path, "requests"), &request.to_string(), text));
-        }
     }
 }

@@ -3,15 +3,25 @@
 //! # Upstream
 //! `pkg/apis/*/validation/validation.go`
 
+mod address;
+mod affinity;
 mod certificates;
+mod claim;
 mod container;
 mod core;
+mod env;
 mod event;
 mod flow;
 mod ingress;
+mod job;
+mod limits;
 mod others;
 mod pod;
 mod policies;
+mod probe;
+mod resources;
+mod security;
+mod service;
 mod storage;
 mod volume;
 mod workload;
@@ -19,14 +29,18 @@ mod workload;
 use meta::{LabelSelector, content, field};
 use schema::{Map, Value};
 
+pub(crate) use self::claim::{claim, claim_update, volume, volume_update};
 pub(crate) use self::core::*;
 pub(crate) use certificates::{signing_request, signing_request_update};
 pub(crate) use event::{event, event_update};
 pub(crate) use flow::{flow_schema, priority_level};
 pub(crate) use ingress::{ingress, ingress_update, ip_address, ip_address_update};
+pub(crate) use job::{cron_job, cron_job_update, job, job_update};
+pub(crate) use limits::{limit_range, resource_quota, resource_quota_update};
 pub(crate) use others::*;
 pub(crate) use pod::{pod, pod_update};
 pub(crate) use policies::{admission_binding, admission_policy};
+pub(crate) use service::{service, service_update};
 pub(crate) use storage::*;
 pub(crate) use workload::*;
 

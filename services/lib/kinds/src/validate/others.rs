@@ -251,7 +251,7 @@ pub(crate) fn network_policy(_: &Context<'_>, object: &Object) -> Errors {
             for (j, port) in maps(rule, "ports").enumerate() {
                 one_of(&mut errors, port, "protocol", &format!("{at}.ports[{j}]"), &["SCTP", "TCP", "UDP"]);
                 if !is_nil(port, "port") {
-                    super::container::port_or_name(&mut errors, port, &format!("{at}.ports[{j}].port"));
+                    super::probe::port_or_name(&mut errors, port, &format!("{at}.ports[{j}].port"));
                 }
             }
             let peers = if direction == "ingress" { "from" } else { "to" };

@@ -3,29 +3,73 @@
 use meta::{content, field};
 use schema::{Map, Object, Value};
 
-use super::{Errors, child, labels, one_of, problems};
+use super::container::{self, Scope};
+use super::probe::Surroundings;
+use super::{Errors, affinity, child, labels, one_of, problems, resources, security};
 use crate::Context;
-use crate::tree::{flag, int, is_nil, is_zero, list, map, maps, maps_mut, same, text};
+use crate::tree::{flag, int, is_nil, is_zero, list, map, maps, maps_mut, same, text, texts};
 
 /// A new pod.
 pub(crate) fn pod(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
-    if let Some(s) = map(object.root(), "spec") {
-        spec(&mut errors, s, "spec");
-        if !list(s, "schedulingGates").is_empty() && !is_zero(s, "nodeName") {
-            let text = "cannot be set until all schedulingGates have been cleared";
-            errors.push(field::Error::forbidden("spec.nodeName", text));
-        }
+    whole(&mut errors, object);
+    let Some(s) = map(object.root(), "spec") else { return errors };
+    if !list(s, "ephemeralContainers").is_empty() {
+        errors.push(field::Error::forbidden("spec.ephemeralContainers", "cannot be set on create"));
+    }
+    if !list(s, "schedulingGates").is_empty() && !is_zero(s, "nodeName") {
+        let text = "cannot be set until all schedulingGates have been cleared";
+        errors.push(field::Error::forbidden("spec.nodeName", text));
     }
     errors
 }
 
-/// On the node's network a container has no ports but the node's.
-fn node_ports(errors: &mut Errors, spec: &Map, path: &str) {
+/// What is checked of every pod, new or changed.
+fn whole(errors: &mut Errors, object: &Object) {
+    annotations(errors, object);
+    let Some(s) = map(object.root(), "spec") else { return };
+    spec(errors, s, "spec", Some(object.name()));
+    for (i, volume) in maps(s, "volumes").enumerate().filter(|_| is_zero(s, "serviceAccountName")) {
+        let sources = map(volume, "projected").into_iter().flat_map(|p| maps(p, "sources")).enumerate();
+        for (j, _) in sources.filter(|(_, source)| !is_nil(source, "serviceAccountToken")) {
+            let at = format!("spec.volumes[{i}].projected.sources[{j}].serviceAccountToken");
+            let text = "must not be specified when serviceAccountName is not set";
+            errors.push(field::Error::forbidden(at, text));
+        }
+    }
+    for key in ["containers", "initContainers"] {
+        for (i, container) in maps(s, key).enumerate() {
+            super::container::trimmed(errors, container, &format!("spec.{key}[{i}]"));
+        }
+    }
+}
+
+/// Annotations that mean something for pods.
+fn annotations(errors: &mut Errors, object: &Object) {
+    const MIRROR: &str = "kubernetes.io/config.mirror";
+    const COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+    if let Some(value) = object.annotation(MIRROR)
+        && object.str_at(&["spec", "nodeName"]).is_empty()
+    {
+        let text = "must set spec.nodeName if mirror pod annotation is set";
+        errors.push(field::Error::invalid_str(format!("metadata.annotations[{MIRROR}]"), value, text));
+    }
+    if let Some(value) = object.annotation(COST) {
+        let digits = value.strip_prefix('-').unwrap_or(value);
+        let canonical = digits == "0" && value == "0" || !digits.starts_with('0');
+        if !canonical || value.starts_with('+') || value.parse::<i32>().is_err() {
+            let at = format!("metadata.annotations[{COST}]");
+            errors.push(field::Error::invalid_str(at, value, "must be a 32bit integer"));
+        }
+    }
+}
+
+/// On the node's network a container has no ports but the node's; a template may leave them out.
+fn node_ports(errors: &mut Errors, spec: &Map, path: &str, is_pod: bool) {
     for (i, container) in maps(spec, "containers").enumerate() {
         for (j, port) in maps(container, "ports").enumerate() {
             let (own, host) = (int(port, "containerPort"), int(port, "hostPort").unwrap_or(0));
-            if own != Some(host) {
+            if (is_pod || host != 0) && own != Some(host) {
                 let text = "must match `containerPort` when `hostNetwork` is true";
                 let at = format!("{path}.containers[{i}].ports[{j}].hostPort");
                 errors.push(field::Error::invalid(at, host, text));
@@ -44,7 +88,7 @@ pub(super) fn template(errors: &mut Errors, owner: &Map, path: &str) {
         problems(errors, &format!("{path}.metadata.annotations"), key, found);
     }
     if let Some(s) = map(template, "spec") {
-        spec(errors, s, &child(path, "spec"));
+        spec(errors, s, &child(path, "spec"), None);
         if !list(s, "ephemeralContainers").is_empty() {
             let text = "ephemeral containers not allowed in pod template";
             errors.push(field::Error::forbidden(format!("{path}.spec.ephemeralContainers"), text));
@@ -52,31 +96,77 @@ pub(super) fn template(errors: &mut Errors, owner: &Map, path: &str) {
     }
 }
 
-fn spec(errors: &mut Errors, spec: &Map, path: &str) {
-    let volumes = super::volume::volumes(errors, spec, &child(path, "volumes"));
-    for key in ["containers", "initContainers", "ephemeralContainers"] {
-        super::container::containers(errors, spec, key, path, &volumes);
-    }
+/// The spec of a pod of this name, or of a template, whose pods have none yet.
+fn spec(errors: &mut Errors, spec: &Map, path: &str, pod: Option<&str>) {
+    let volumes = super::volume::volumes(errors, spec, &child(path, "volumes"), pod);
+    let claims = resources::pod_claims(errors, spec, &child(path, "resourceClaims"));
+    let surroundings = Surroundings {
+        grace: int(spec, "terminationGracePeriodSeconds"),
+        restart: text(spec, "restartPolicy"),
+        own_users: security::has_own_users(spec),
+    };
+    let scope = Scope { volumes: &volumes, claims: &claims, pod: surroundings };
+    container::regular(errors, spec, &child(path, "containers"), scope);
+    container::init(errors, spec, &child(path, "initContainers"), scope);
+    container::ephemeral(errors, spec, &child(path, "ephemeralContainers"), scope);
+    resources::of_pod(errors, spec, &child(path, "resources"));
     if flag(spec, "hostNetwork") {
-        node_ports(errors, spec, path);
-    }
-    if let Some(resources) = map(spec, "resources") {
-        super::container::requirements(errors, resources, &child(path, "resources"));
+        node_ports(errors, spec, path, pod.is_some());
     }
     one_of(errors, spec, "restartPolicy", path, &["Always", "OnFailure", "Never"]);
     one_of(errors, spec, "dnsPolicy", path, &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
     labels(errors, map(spec, "nodeSelector"), &child(path, "nodeSelector"));
+    security::of_pod(errors, spec, &child(path, "securityContext"));
+    affinity::affinity(errors, spec, &child(path, "affinity"));
+    dns(errors, spec, &child(path, "dnsConfig"));
     for (i, gate) in maps(spec, "readinessGates").enumerate() {
-        let kind = text(gate, "conditionType");
-        problems(
-            errors,
-            &format!("{path}.readinessGates[{i}].conditionType"),
-            kind,
-            content::qualified_name(kind),
-        );
+        let (at, kind) = (format!("{path}.readinessGates[{i}].conditionType"), text(gate, "conditionType"));
+        problems(errors, &at, kind, content::qualified_name(kind));
     }
     scheduling_gates(errors, spec, &child(path, "schedulingGates"));
-    for key in ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] {
+    affinity::spread(errors, spec, &child(path, "topologySpreadConstraints"));
+    security::host_users(errors, spec, path);
+    names(errors, spec, path);
+    tolerations(errors, spec, &child(path, "tolerations"));
+    for (i, alias) in maps(spec, "hostAliases").enumerate() {
+        let at = format!("{path}.hostAliases[{i}]");
+        super::address::ip(errors, &child(&at, "ip"), text(alias, "ip"), &[]);
+        for (j, host) in texts(alias, "hostnames").enumerate() {
+            problems(errors, &format!("{at}.hostnames[{j}]"), host, content::dns1123_subdomain(host));
+        }
+    }
+    for key in ["priorityClassName", "runtimeClassName"] {
+        let name = text(spec, key);
+        if !is_nil(spec, key) && (key == "runtimeClassName" || !name.is_empty()) {
+            problems(errors, &child(path, key), name, content::dns1123_subdomain(name));
+        }
+    }
+    if !is_nil(spec, "preemptionPolicy") {
+        one_of(errors, spec, "preemptionPolicy", path, &["PreemptLowerPriority", "Never"]);
+    }
+    if let Some(overhead) = map(spec, "overhead") {
+        resources::overhead(errors, overhead, &child(path, "overhead"));
+    }
+    security::operating_system(errors, spec, path);
+    file_volumes(errors, spec, path);
+}
+
+/// The names a pod goes by, and where it runs.
+fn names(errors: &mut Errors, spec: &Map, path: &str) {
+    if !is_nil(spec, "hostnameOverride") {
+        let (at, name) = (child(path, "hostnameOverride"), text(spec, "hostnameOverride"));
+        for (key, why) in [("setHostnameAsFQDN", "setHostnameAsFQDN"), ("hostNetwork", "hostNetwork")] {
+            if flag(spec, key) {
+                let text = format!("may not be specified when {why} is true");
+                errors.push(field::Error::forbidden(at.as_str(), text));
+            }
+        }
+        if name.len() > 64 {
+            errors.push(field::Error::too_long(at.as_str(), 64));
+        }
+        problems(errors, &at, name, content::dns1123_subdomain(name));
+    }
+    for key in ["serviceAccountName", "nodeName"] {
         let name = text(spec, key);
         if !name.is_empty() {
             problems(errors, &child(path, key), name, content::dns1123_subdomain(name));
@@ -94,71 +184,72 @@ fn spec(errors: &mut Errors, spec: &Map, path: &str) {
             problems(errors, &child(path, key), name, content::dns1123_label(name));
         }
     }
-    sysctls(errors, spec, &format!("{path}.securityContext.sysctls"));
-    tolerations(errors, spec, &child(path, "tolerations"));
-    for (i, constraint) in maps(spec, "topologySpreadConstraints").enumerate() {
-        let at = format!("{path}.topologySpreadConstraints[{i}]");
-        if let skew @ ..=0 = int(constraint, "maxSkew").unwrap_or(0) {
-            errors.push(field::Error::invalid(child(&at, "maxSkew"), skew, "must be greater than zero"));
-        }
-        if is_zero(constraint, "topologyKey") {
-            errors.push(field::Error::required(child(&at, "topologyKey"), "can not be empty"));
-        }
-        let when = text(constraint, "whenUnsatisfiable");
-        if !matches!(when, "DoNotSchedule" | "ScheduleAnyway") {
-            let supported = ["DoNotSchedule", "ScheduleAnyway"];
-            errors.push(field::Error::not_supported(child(&at, "whenUnsatisfiable"), when, &supported));
+}
+
+/// The pod's own resolver settings.
+fn dns(errors: &mut Errors, spec: &Map, path: &str) {
+    let config = map(spec, "dnsConfig");
+    if text(spec, "dnsPolicy") == "None" {
+        let Some(config) = config else {
+            errors.push(field::Error::required(path, "must provide `dnsConfig` when `dnsPolicy` is None"));
+            return;
+        };
+        if list(config, "nameservers").is_empty() {
+            let text = "must provide at least one DNS nameserver when `dnsPolicy` is None";
+            errors.push(field::Error::required(child(path, "nameservers"), text));
+            return;
         }
     }
-}
-
-/// Kernel parameters of a pod: well named, each once, and not those of a namespace it shares with the node.
-///
-/// # Upstream
-/// `pkg/apis/core/validation/validation.go` `validateSysctls`
-fn sysctls(errors: &mut Errors, spec: &Map, path: &str) {
-    const FORM: &str = "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
-    let on = |key: &str| spec.get(key).and_then(Value::as_bool) == Some(true);
-    let mut seen = std::collections::BTreeSet::new();
-    let all = map(spec, "securityContext").into_iter().flat_map(|context| maps(context, "sysctls"));
-    for (i, sysctl) in all.enumerate() {
-        let (at, name) = (format!("{path}[{i}].name"), text(sysctl, "name"));
-        if name.is_empty() {
-            errors.push(field::Error::required(at.as_str(), ""));
-        } else if !is_sysctl(name) {
-            errors.push(field::Error::invalid_str(at.as_str(), name, FORM));
-        } else if seen.contains(name) {
-            errors.push(field::Error::duplicate(at.as_str(), name));
-        }
-        let dotted = if slash_first(name) { name.replace('/', ".") } else { name.to_owned() };
-        let of_ipc = ["kernel.shm", "kernel.msg", "fs.mqueue."].iter().any(|start| dotted.starts_with(start))
-            || dotted == "kernel.sem";
-        if on("hostNetwork") && dotted.starts_with("net.") {
-            let detail = "may not be specified when 'hostNetwork' is true";
-            errors.push(field::Error::invalid_str(at.as_str(), name, detail));
-        }
-        if on("hostIPC") && of_ipc {
-            let detail = "may not be specified when 'hostIPC' is true";
-            errors.push(field::Error::invalid_str(at.as_str(), name, detail));
-        }
-        seen.insert(name);
-    }
-}
-
-/// Whether slashes separate the parts; dots are then part of a name.
-fn slash_first(name: &str) -> bool {
-    name.find(['.', '/']).is_some_and(|at| name.as_bytes()[at] == b'/')
-}
-
-fn is_sysctl(name: &str) -> bool {
-    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let segment = |part: &str| {
-        let bytes = part.as_bytes();
-        bytes.first().is_some_and(|c| plain(*c))
-            && bytes.last().is_some_and(|c| plain(*c))
-            && bytes.iter().all(|c| plain(*c) || matches!(c, b'-' | b'_'))
+    let Some(config) = config else { return };
+    let mut many = |key: &str, text: &str| {
+        errors.push(field::Error::invalid(child(path, key), super::shown(config.get(key)), text));
     };
-    name.len() <= 253 && name.split(['.', '/']).all(segment)
+    if list(config, "nameservers").len() > 3 {
+        many("nameservers", "must not have more than 3 nameservers");
+    }
+    let searches: Vec<&str> = texts(config, "searches").collect();
+    if searches.len() > 32 {
+        many("searches", "must not have more than 32 search paths");
+    }
+    if searches.join(" ").len() > 2048 {
+        many("searches", "must not have more than 2048 characters (including spaces) in the search list");
+    }
+    for (i, server) in texts(config, "nameservers").enumerate() {
+        super::address::ip(errors, &format!("{path}.nameservers[{i}]"), server, &[]);
+    }
+    for (i, search) in searches.iter().enumerate().filter(|(_, search)| **search != ".") {
+        let search = search.strip_suffix('.').unwrap_or(search);
+        let found = content::dns1123_subdomain_with_underscore(search);
+        problems(errors, &format!("{path}.searches[{i}]"), search, found);
+    }
+    for (i, _) in maps(config, "options").enumerate().filter(|(_, option)| is_zero(option, "name")) {
+        errors.push(field::Error::required(format!("{path}.options[{i}]"), "must not be empty"));
+    }
+}
+
+/// Variables come out of files of empty directories only.
+fn file_volumes(errors: &mut Errors, spec: &Map, path: &str) {
+    for key in security::CONTAINERS {
+        for (i, container) in maps(spec, key).enumerate() {
+            for (j, variable) in maps(container, "env").enumerate() {
+                let Some(file) = crate::tree::map_at(variable, &["valueFrom", "fileKeyRef"]) else {
+                    continue;
+                };
+                let (at, name) = (
+                    format!("{path}.{key}[{i}].env[{j}].valueFrom.fileKeyRef.volumeName"),
+                    text(file, "volumeName"),
+                );
+                match maps(spec, "volumes").filter(|v| text(v, "name") == name).last() {
+                    None => errors.push(field::Error::not_found(at, name)),
+                    Some(volume) if is_nil(volume, "emptyDir") => {
+                        let text = "referenced volume must be of type emptyDir";
+                        errors.push(field::Error::invalid_str(at, name, text));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
 }
 
 fn scheduling_gates(errors: &mut Errors, spec: &Map, path: &str) {
@@ -214,10 +305,18 @@ pub(crate) fn pod_update(cx: &Context<'_>, object: &Object, old: &Object) -> Err
     if cx.subresource == "status" {
         return Errors::new();
     }
-    let mut errors = pod(cx, object);
+    let mut errors = Errors::new();
+    whole(&mut errors, object);
     let empty = Map::new();
     let (new, before) =
         (map(object.root(), "spec").unwrap_or(&empty), map(old.root(), "spec").unwrap_or(&empty));
+    if cx.subresource == "resize" {
+        let (class, was) = (crate::core::qos_class(object.root()), crate::core::qos_class(old.root()));
+        if class != was {
+            let text = "Pod QOS Class may not change as a result of resizing";
+            errors.push(field::Error::invalid_str("spec", was, text));
+        }
+    }
     if matches!(cx.subresource, "resize" | "ephemeralcontainers") {
         return errors;
     }

@@ -16,7 +16,8 @@ fn spec_of(object: &Object) -> Map {
     map(object.root(), "spec").cloned().unwrap_or_default()
 }
 
-fn driver(errors: &mut Errors, name: &str, at: &str) {
+/// The name of a storage driver.
+pub(super) fn driver_name(errors: &mut Errors, name: &str, at: &str) {
     if name.is_empty() {
         errors.push(field::Error::required(at, ""));
         return;
@@ -32,7 +33,7 @@ fn driver(errors: &mut Errors, name: &str, at: &str) {
 pub(crate) fn volume_attachment(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
     let (spec, empty) = (spec_of(object), Map::new());
-    driver(&mut errors, text(&spec, "attacher"), "spec.attacher");
+    driver_name(&mut errors, text(&spec, "attacher"), "spec.attacher");
     let source = map_at(&spec, &["source"]).unwrap_or(&empty);
     let detail = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
     match (is_nil(source, "inlineVolumeSpec"), is_nil(source, "persistentVolumeName")) {
@@ -164,7 +165,7 @@ pub(crate) fn service_cidr_update(cx: &Context<'_>, object: &Object, old: &Objec
 pub(crate) fn resource_slice(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
     let (spec, empty) = (spec_of(object), Map::new());
-    driver(&mut errors, text(&spec, "driver"), "spec.driver");
+    driver_name(&mut errors, text(&spec, "driver"), "spec.driver");
     let pool = map_at(&spec, &["pool"]).unwrap_or(&empty);
     match text(pool, "name") {
         "" => errors.push(field::Error::required("spec.pool.name", "")),

@@ -4,7 +4,7 @@ use meta::field;
 use schema::{Map, Object, Value};
 
 use super::pod::template;
-use super::{Errors, child, immutable, non_negative, one_of, own_selector, shown};
+use super::{Errors, child, immutable, non_negative, own_selector, shown};
 use crate::Context;
 use crate::tree::{int, is_nil, is_zero, map, same, text};
 
@@ -272,69 +272,6 @@ pub(crate) fn replication_controller(_: &Context<'_>, object: &Object) -> Errors
         errors.push(field::Error::invalid("spec.template.metadata.labels", value, text));
     }
     running_template(&mut errors, s, "ReplicationController");
-    errors
-}
-
-/// Job.
-pub(crate) fn job(_: &Context<'_>, object: &Object) -> Errors {
-    let (mut errors, s) = (Errors::new(), spec(object));
-    for key in
-        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"]
-    {
-        non_negative(&mut errors, s, key, "spec");
-    }
-    if map(s, "selector").is_none() {
-        errors.push(field::Error::required("spec.selector", ""));
-    }
-    template(&mut errors, s, "spec.template");
-    job_policy(&mut errors, s, "spec.template.spec");
-    if text(s, "completionMode") == "Indexed" && int(s, "completions").is_none() {
-        errors.push(field::Error::required("spec.completions", "when completion mode is Indexed"));
-    }
-    errors
-}
-
-fn job_policy(errors: &mut Errors, job: &Map, path: &str) {
-    let policy = crate::tree::map_at(job, &["template", "spec"]).map_or("", |p| text(p, "restartPolicy"));
-    if policy == "Always" {
-        let at = child(path, "restartPolicy");
-        errors.push(field::Error::required(at, "valid values: \"OnFailure\", \"Never\""));
-    }
-}
-
-/// A Job's update: what it runs is fixed.
-pub(crate) fn job_update(cx: &Context<'_>, object: &Object, old: &Object) -> Errors {
-    if cx.subresource == "status" {
-        return Errors::new();
-    }
-    let mut errors = job(cx, object);
-    let (new, before) = (spec(object), spec(old));
-    let indexed = text(before, "completionMode") == "Indexed";
-    if !indexed {
-        immutable(&mut errors, "spec.completions", new.get("completions"), before.get("completions"));
-    }
-    immutable(&mut errors, "spec.selector", new.get("selector"), before.get("selector"));
-    if !crate::tree::flag(before, "suspend") {
-        immutable(&mut errors, "spec.template", new.get("template"), before.get("template"));
-    }
-    immutable(&mut errors, "spec.completionMode", new.get("completionMode"), before.get("completionMode"));
-    errors
-}
-
-/// CronJob.
-pub(crate) fn cron_job(_: &Context<'_>, object: &Object) -> Errors {
-    let (mut errors, s) = (Errors::new(), spec(object));
-    if is_zero(s, "schedule") {
-        errors.push(field::Error::required("spec.schedule", ""));
-    }
-    for key in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        non_negative(&mut errors, s, key, "spec");
-    }
-    one_of(&mut errors, s, "concurrencyPolicy", "spec", &["Allow", "Forbid", "Replace"]);
-    if let Some(job) = crate::tree::map_at(s, &["jobTemplate", "spec"]) {
-        template(&mut errors, job, "spec.jobTemplate.spec.template");
-        job_policy(&mut errors, job, "spec.jobTemplate.spec.template.spec");
-    }
     errors
 }
 

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 /// A schedule in a time zone.
-pub(crate) struct Schedule {
+pub struct Schedule {
     fields: Fields,
     zone: TimeZone,
 }
@@ -19,7 +19,7 @@ enum Fields {
 
 impl Schedule {
     /// Reads five fields, a macro or `@every`.
-    pub(crate) fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
+    pub fn parse(text: &str, zone: TimeZone) -> Result<Self, String> {
         let (text, zone) = match text.strip_prefix("TZ=").or_else(|| text.strip_prefix("CRON_TZ=")) {
             Some(rest) => {
                 let (name, rest) = rest.split_once(' ').ok_or("no schedule after the time zone")?;
@@ -28,7 +28,7 @@ impl Schedule {
             None => (text.trim(), zone),
         };
         if let Some(every) = text.strip_prefix("@every ") {
-            let nanos = meta::time::parse_duration(every)
+            let nanos = crate::time::parse_duration(every)
                 .ok_or_else(|| format!("failed to parse duration {text}"))?;
             return Ok(Self { fields: Fields::Every((nanos / 1_000_000_000).max(1)), zone });
         }
@@ -38,6 +38,8 @@ impl Schedule {
             "@weekly" => "0 0 * * 0",
             "@daily" | "@midnight" => "0 0 * * *",
             "@hourly" => "0 * * * *",
+            "" => return Err("empty spec string".to_owned()),
+            other if other.starts_with('@') => return Err(format!("unrecognized descriptor: {other}")),
             other => other,
         };
         let parts: Vec<&str> = text.split_whitespace().collect();
@@ -49,14 +51,14 @@ impl Schedule {
             field(hour, 0, 23, &[])?,
             field(day, 1, 31, &[])?,
             field(month, 1, 12, &MONTHS)?,
-            field(weekday, 0, 7, &DAYS)?,
+            field(weekday, 0, 6, &DAYS)?,
         ];
         let star = |f: &str| f.starts_with('*') || f.starts_with('?');
         Ok(Self { fields: Fields::Cron(bits, star(day) || star(weekday)), zone })
     }
 
     /// The first time after another.
-    pub(crate) fn after(&self, time: Timestamp) -> Option<Timestamp> {
+    pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
         match &self.fields {
             Fields::Every(seconds) => Timestamp::from_second(time.as_second() + seconds).ok(),
             Fields::Cron(bits, both) => self.search(time, bits, *both),
@@ -103,7 +105,7 @@ impl Schedule {
     }
 
     /// The last time after `from` up to `now`, and how many there were (counted to a little over a hundred).
-    pub(crate) fn latest(&self, from: Timestamp, now: Timestamp) -> Option<(Timestamp, usize)> {
+    pub fn latest(&self, from: Timestamp, now: Timestamp) -> Option<(Timestamp, usize)> {
         let mut time = self.after(from).filter(|t| *t <= now)?;
         let mut count = 1;
         while let Some(next) = self.after(time).filter(|t| *t <= now) {
@@ -123,32 +125,59 @@ const MONTHS: [&str; 13] =
     ["", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
+/// The values of one field: lists of ranges with steps.
 fn field(text: &str, low: u32, high: u32, names: &[&str]) -> Result<u64, String> {
-    let number = |t: &str| -> Result<u32, String> {
-        let named = names.iter().position(|n| !n.is_empty() && *n == t.to_lowercase());
-        let value = named.and_then(|n| u32::try_from(n).ok()).or_else(|| t.parse().ok());
-        value.filter(|v| (low..=high).contains(v)).ok_or_else(|| format!("failed to parse int from {t}"))
-    };
     let mut bits = 0u64;
-    for part in text.split(',') {
+    for part in text.split(',').filter(|part| !part.is_empty()) {
         let (range, step) = part.split_once('/').map_or((part, None), |(r, s)| (r, Some(s)));
-        let (from, to) = match range {
-            "*" | "?" => (low, if names.len() == 7 { 6 } else { high }),
-            _ => match range.split_once('-') {
-                Some((a, b)) => (number(a)?, number(b)?),
-                None if step.is_some() => (number(range)?, high),
-                None => (number(range)?, number(range)?),
-            },
+        let single = !range.contains('-');
+        let (from, mut to) = match range.split('-').collect::<Vec<_>>().as_slice() {
+            ["*" | "?", ..] => (low, high),
+            [one] => number(one, names).map(|n| (n, n))?,
+            [from, to] => (number(from, names)?, number(to, names)?),
+            _ => return Err(format!("too many hyphens: {part}")),
         };
-        let step: usize = step.unwrap_or("1").parse().map_err(|_| format!("bad step in {part}"))?;
-        if step == 0 || from > to {
+        let step = match step {
+            None => 1,
+            Some(step) if step.contains('/') => return Err(format!("too many slashes: {part}")),
+            Some(step) => {
+                if single {
+                    to = high;
+                }
+                number(step, &[])?
+            }
+        };
+        if from < low {
+            return Err(format!("beginning of range ({from}) below minimum ({low}): {part}"));
+        }
+        if to > high {
+            return Err(format!("end of range ({to}) above maximum ({high}): {part}"));
+        }
+        if from > to {
             return Err(format!("beginning of range ({from}) beyond end of range ({to}): {part}"));
         }
-        for value in (from..=to).step_by(step) {
-            bits |= 1 << if names.len() == 7 { value % 7 } else { value };
+        let step = usize::try_from(step).unwrap_or(usize::MAX);
+        if step == 0 {
+            return Err(format!("step of range should be a positive number: {part}"));
         }
+        (from..=to).step_by(step).for_each(|value| bits |= 1 << value);
     }
     Ok(bits)
+}
+
+fn number(text: &str, names: &[&str]) -> Result<u32, String> {
+    let named = names.iter().position(|n| !n.is_empty() && *n == text.to_lowercase());
+    if let Some(value) = named.and_then(|n| u32::try_from(n).ok()) {
+        return Ok(value);
+    }
+    match text.parse::<i64>() {
+        Ok(value) if value < 0 => Err(format!("negative number ({value}) not allowed: {text}")),
+        Ok(value) => u32::try_from(value).map_err(|_| format!("failed to parse int from {text}")),
+        Err(_) => {
+            let quoted = crate::field::quote(text);
+            Err(format!("failed to parse int from {text}: strconv.Atoi: parsing {quoted}: invalid syntax"))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +197,16 @@ mod tests {
             let schedule = Schedule::parse(text, TimeZone::UTC).unwrap();
             assert_eq!(schedule.after(from.parse().unwrap()), Some(to.parse().unwrap()), "{text}");
         }
-        assert!(Schedule::parse("61 * * * *", TimeZone::UTC).is_err());
+        let wrong = [
+            ("61 * * * *", "end of range (61) above maximum (59): 61"),
+            ("* * * * 7", "end of range (7) above maximum (6): 7"),
+            ("often", "expected exactly 5 fields, found 1: [often]"),
+            ("x * * * *", "failed to parse int from x: strconv.Atoi: parsing \"x\": invalid syntax"),
+            ("@sometimes", "unrecognized descriptor: @sometimes"),
+        ];
+        for (text, said) in wrong {
+            assert_eq!(Schedule::parse(text, TimeZone::UTC).err().as_deref(), Some(said));
+        }
     }
 
     #[test]
