@@ -51,7 +51,9 @@ def compare(real: Server, ours: Server, cases: list[corpus.Case]) -> list[report
         return [report.Difference(f"{case.name}: {step.title}", *found) for step, left, right in steps for found in differences(left, right)]
 
     with ThreadPoolExecutor(int(os.environ.get("PARITY_CASES", "6"))) as pool:
-        return [difference for found in pool.map(one, cases) for difference in found]
+        together = pool.map(one, [case for case in cases if not case.alone])
+        found = [difference for differences in together for difference in differences]
+    return found + [difference for case in cases if case.alone for difference in one(case)]
 
 
 sys.exit(main())

@@ -37,6 +37,8 @@ class Case:
     name: str
     steps: list[Step]
     kind: str = ""
+    alone: bool = False
+    """Changes what other cases see, so that it runs when they are done."""
 
     @property
     def namespace(self) -> str:
@@ -84,7 +86,7 @@ def of_kind(path: Path) -> Case:
     steps.apply()
     steps.mistakes()
     steps.delete()
-    return Case(f"kind/{path.stem}", [step for step in steps.made if step.verb not in sample.get("without", [])], path.stem)
+    return Case(f"kind/{path.stem}", [step for step in steps.made if step.verb not in sample.get("without", [])], path.stem, sample.get("alone", False))
 
 
 class Steps:

@@ -15,6 +15,7 @@ SERVICE_ADDRESS = re.compile(r"\b10\.43\.\d+\.\d+\b")
 RANDOM = re.compile(r"\b(kube-api-access-)[a-z0-9]{5}\b")
 CREDENTIAL = re.compile(r"\bX509SHA256=[0-9a-f]{64}\b")
 REVISION = re.compile(r"\bcurrent: \d+")
+VERSION = re.compile(r"\b(resourceVersion[\W]{1,8})[1-9]\d*\b")    # in YAML, and in JSON that a message quotes
 GENERATED = re.compile(r'"generateName": ?"([^"]+)"')
 AGE = re.compile(r"^(\d+[smhdy])+$|^<unknown>$|^<invalid>$")
 HEADERS = ("Content-Type", "Cache-Control", "Warning", "Location", "Www-Authenticate", "Retry-After", "X-Content-Type-Options", "Allow", "Vary")
@@ -53,7 +54,8 @@ class Normaliser:
                 values = [self.value(json.loads(line)) for line in lines]
             except json.JSONDecodeError:
                 values = [self.value(json.loads(body))]
-            return values[0] if len(values) == 1 and "stream" not in kind else values
+            values = [event for event in values if not by_chance(event)]
+            return values[0] if len(values) == 1 else values
         return self.text(body.decode(errors="replace"))
 
     def value(self, value: object, key: str = "") -> object:
@@ -65,6 +67,8 @@ class Normaliser:
         if key == "managedFields" and isinstance(value, list):
             # upstream orders them by time first, and which second it was is chance
             value = sorted(value, key=lambda entry: [entry.get(part, "") for part in ("operation", "manager", "subresource", "apiVersion")])
+        if key in ("resourceRules", "nonResourceRules") and isinstance(value, list):
+            value = sorted(value, key=json.dumps)    # roles come out of a map
         if isinstance(value, list):
             return [self.value(one, key) for one in value]
         if isinstance(value, str):
@@ -90,7 +94,7 @@ class Normaliser:
         """What may stand in any text."""
         value = UID.sub(lambda found: self.symbol("uid", found[0]), value)
         value = TIME.sub("<time>", value)
-        value = REVISION.sub("current: <version>", TOKEN.sub("<token>", value))
+        value = VERSION.sub(r"\1<version>", REVISION.sub("current: <version>", TOKEN.sub("<token>", value)))
         for prefix in GENERATED.findall(self.sent):
             value = re.sub(rf"\b{re.escape(prefix)}[a-z0-9]{{5}}\b", f"{prefix}<random>", value)
         value = RANDOM.sub(r"\1<random>", CREDENTIAL.sub("<credential>", value))
@@ -129,6 +133,11 @@ class Normaliser:
         """Bytes that are no message."""
         text = data.decode(errors="backslashreplace")
         return "<digits>" if text.isdigit() and text not in self.sent else self.text(text)
+
+
+def by_chance(event: object) -> bool:
+    """A bookmark that is sent when time has gone by, not to end the initial events."""
+    return isinstance(event, dict) and event.get("type") == "BOOKMARK" and "annotations" not in event["object"]["metadata"]
 
 
 def fields_of(data: bytes) -> list[tuple[int, int | bytes]] | None:

@@ -64,7 +64,6 @@ def played(minor):
         t.assertRegex(kubectl("get pods"), r"NAME +READY +STATUS +RESTARTS +AGE\np +1/1 +Running +0 +\d+s\n")
         t.assertRegex(kubectl("describe pod p"), r"(?s)Status: +Running.*Events:.*Started")
         t.assertEqual("pod/p labeled\n", kubectl("label pod p team=one"))
-        t.assertEqual("pod/p unchanged\n", kubectl("apply -f /root/pod.yaml"))
         t.assertIn("Scheduled", kubectl("events --for pod/p"))
         t.assertEqual("p\n", kubectl("get pod -l team=one --sort-by=.metadata.name -o custom-columns=N:.metadata.name --no-headers"))
 
@@ -95,7 +94,8 @@ def played(minor):
 
     with subtest(f"{minor}: rollout, scale, patch, edit by set"):
         server.write_file("/root/web.yaml", WEB)
-        kubectl("apply -f /root/web.yaml")
+        t.assertEqual("deployment.apps/web created\n", kubectl("apply -f /root/web.yaml"))
+        t.assertEqual("deployment.apps/web unchanged\n", kubectl("apply -f /root/web.yaml"))
         t.assertIn("successfully rolled out", kubectl("rollout status deployment/web --timeout=60s"))
         kubectl("set env deployment/web A=1")
         kubectl("rollout status deployment/web --timeout=60s")
