@@ -1,6 +1,7 @@
 # What a daemon says when it cannot go on, what journalctl explains of it, and the watchdog that ends one that hangs.
 # machines: server
 # needs: installation
+# slow
 
 DAEMONS = ("datastore", "apiserver", "controller", "scheduler", "kubelet", "proxy", "flannel")
 KUBECTL = "kubectl --kubeconfig /etc/rancher/k3s/k3s.yaml"

@@ -1,6 +1,7 @@
 # StatefulSet, DaemonSet, Job, CronJob: each does what it is for, with stock kubectl.
 # machines: server agent
 # needs: cluster
+# slow
 
 import json
 
