@@ -174,6 +174,27 @@ impl<S: Source> Attempt for Change<'_, S> {
 }
 
 impl<S: Source> Change<'_, S> {
+    /// Brings an object into the version that is stored; where the request is an update, with who owns what.
+    fn to_storage(&self, old_served: &Object, object: &mut Object, managed: Managed) -> Result<()> {
+        let (call, subresource) = (self.call, &self.call.info.subresource);
+        if managed == Managed::Update && call.endpoint.native {
+            track(call, Some(old_served), object, self.options, subresource)?;
+        }
+        call.endpoint.to_storage(object)?;
+        if managed == Managed::Update && !call.endpoint.native {
+            // ownership is of what is read back, with the annotations that a version without the fields gets; the
+            // way back is for that alone, as a version may not say all that the stored one does
+            let mut seen = object.clone();
+            call.endpoint.to_served(&mut seen)?;
+            track(call, Some(old_served), &mut seen, self.options, subresource)?;
+            match seen.metadata_mut().remove("managedFields") {
+                Some(fields) => object.metadata_mut().insert("managedFields", fields),
+                None => object.metadata_mut().remove("managedFields"),
+            };
+        }
+        Ok(())
+    }
+
     async fn prepare(
         &mut self,
         old: &Object,
@@ -189,21 +210,7 @@ impl<S: Source> Change<'_, S> {
         if metadata::dedup_owners(&mut object) {
             call.warn(".metadata.ownerReferences contains duplicate entries");
         }
-        if managed == Managed::Update && call.endpoint.native {
-            track(call, Some(old_served), &mut object, self.options, &call.info.subresource)?;
-        }
-        call.endpoint.to_storage(&mut object)?;
-        if managed == Managed::Update && !call.endpoint.native {
-            // ownership is of what is read back, with the annotations that a version without the fields gets; the
-            // way back is for that alone, as a version may not say all that the stored one does
-            let mut seen = object.clone();
-            call.endpoint.to_served(&mut seen)?;
-            track(call, Some(old_served), &mut seen, self.options, &call.info.subresource)?;
-            match seen.metadata_mut().remove("managedFields") {
-                Some(fields) => object.metadata_mut().insert("managedFields", fields),
-                None => object.metadata_mut().remove("managedFields"),
-            };
-        }
+        self.to_storage(old_served, &mut object, managed)?;
         object.set(&["metadata", "resourceVersion"], old.resource_version());
         let request = Request {
             server: &call.server,

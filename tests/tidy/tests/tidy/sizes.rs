@@ -59,7 +59,9 @@ fn over_budget() -> BTreeMap<String, usize> {
     for (name, text) in tree::sources() {
         // unit tests at the end of a file do not count
         let lines = text.lines().take_while(|l| !l.starts_with("#[cfg(test)]")).count();
-        if lines > FILE_LINES {
+        // a table that a generator writes is as long as what it is of
+        let generated = text.lines().take(3).any(|l| l.starts_with("//!") && l.contains("Written by `gen/"));
+        if lines > FILE_LINES && !generated {
             over.insert(format!("{name} file"), lines);
         }
         let parsed = syn::parse_file(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
