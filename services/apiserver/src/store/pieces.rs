@@ -270,7 +270,8 @@ mod tests {
         assert_eq!(made, all + 1, "one changed");
         entries.remove(200);
         assert_eq!(list(&pieces, &entries, &mut made), expected(&entries));
-        assert!(made <= all + 3, "one is gone: {made} of {all}");
+        // ends that only length forced move until the next key that begins a piece by itself
+        assert!(made <= all + 6, "one is gone: {made} of {all}");
         assert!(pieces.0.lock().unwrap().len() <= all + 1);
         assert_eq!(list(&pieces, &[], &mut made), "[]");
     }

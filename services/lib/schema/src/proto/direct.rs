@@ -258,6 +258,8 @@ impl Walk<'_> {
             Ty::Float if node.kind == Kind::Number => {
                 push_float(out, number, std::str::from_utf8(self.tape.raw(node)).ok()?.parse().ok()?);
             }
+            // as the tree writes them, and Go
+            Ty::Time | Ty::MicroTime | Ty::Json if node.kind == Kind::Null => push_bytes(out, number, b""),
             Ty::Bytes => push_bytes(out, number, &STANDARD.decode(&*self.tape.text(value)?).ok()?),
             Ty::Time | Ty::MicroTime => {
                 let (seconds, nanoseconds) = special::seconds(&self.tape.text(value)?);
