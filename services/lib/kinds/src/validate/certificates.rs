@@ -47,6 +47,7 @@ pub(crate) fn signing_request(_: &Context<'_>, object: &Object) -> Errors {
     let mut errors = Errors::new();
     let empty = Map::new();
     let spec = map(object.root(), "spec").unwrap_or(&empty);
+    // what is no base64 has no block either, and is refused as that
     let pem = STANDARD.decode(text(spec, "request")).unwrap_or_default();
     if !first_block(&pem, "CERTIFICATE REQUEST") {
         let detail = "PEM block type must be CERTIFICATE REQUEST";
@@ -161,6 +162,7 @@ fn certificate(errors: &mut Errors, object: &Object) {
     if encoded.is_empty() {
         return;
     }
+    // what is no base64 has no block either, and is refused as that
     let pem = STANDARD.decode(encoded).unwrap_or_default();
     let text = String::from_utf8_lossy(&pem);
     let other = text.split("-----BEGIN ").skip(1).filter_map(|part| part.split_once("-----"));
