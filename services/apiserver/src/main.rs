@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
+/// With glibc's, half the time of a create or patch goes into it; this one also gives back what a burst took, from a thread of its own.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     let about = daemon::About {
         name: "apiserver",
