@@ -120,3 +120,12 @@ def sick(cluster: Cluster) -> str:
         for unit in machine.execute(listed, check_return=False)[1].split():
             text.append(f"--- {unit} on {machine.name}\n{machine.journal(unit, 20)}")
     return "\n".join(text)
+
+
+def look(cluster: Cluster) -> str:
+    """What a cluster that failed a scenario says of itself: its nodes' troubles, pods and warnings."""
+    server = cluster.machines[cluster.nodes[0].name]
+    troubles = '{range .items[*]}{.metadata.name}{range .status.conditions[?(@.type!="Ready")]} {.type}={.status}{end}{"\\n"}{end}'
+    commands = [f"get nodes -o jsonpath='{troubles}'", "get nodes,pods -A -o wide", "get events -A --field-selector type=Warning --sort-by=.lastTimestamp"]
+    text = [server.execute(f"k3s-rs kubectl {command} 2>&1 | tail -n 40", check_return=False, timeout=30)[1] for command in commands]
+    return "\n".join([*text, sick(cluster)])
