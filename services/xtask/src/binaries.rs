@@ -19,7 +19,6 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Package {
-    name: String,
     targets: Vec<Target>,
 }
 
@@ -29,60 +28,45 @@ struct Target {
     kind: Vec<String>,
 }
 
-/// A program and the package it is built from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Binary {
-    pub(crate) name: String,
-    pub(crate) package: String,
-}
-
-/// All programs of ours that are installed.
-pub(crate) fn all(repository: &Repository) -> Result<Vec<Binary>> {
+/// The names of all programs of ours that are installed.
+pub(crate) fn all(repository: &Repository) -> Result<Vec<String>> {
     let cargo = ["metadata", "--no-deps", "--format-version=1"];
     parse(&output(&mut command(repository, "cargo", cargo))?)
 }
 
-fn parse(metadata: &str) -> Result<Vec<Binary>> {
+fn parse(metadata: &str) -> Result<Vec<String>> {
     let metadata: Metadata = serde_json::from_str(metadata).context("the output of cargo metadata")?;
-    let mut binaries: Vec<Binary> = metadata
-        .packages
-        .into_iter()
-        .flat_map(|package| {
-            let programs =
-                package.targets.into_iter().filter(|target| target.kind.iter().any(|kind| kind == "bin"));
-            let package = package.name;
-            programs
-                .map(move |target| Binary { name: target.name, package: package.clone() })
-                .collect::<Vec<_>>()
-        })
-        .filter(|binary| binary.name == PREFIX || binary.name.starts_with("k3s-rs-"))
+    let targets = metadata.packages.into_iter().flat_map(|package| package.targets);
+    let programs = targets.filter(|target| target.kind.iter().any(|kind| kind == "bin"));
+    let mut names: Vec<String> = programs
+        .map(|target| target.name)
+        .filter(|name| name == PREFIX || name.starts_with("k3s-rs-"))
         .collect();
-    binaries.sort();
-    Ok(binaries)
+    names.sort();
+    Ok(names)
 }
 
 /// Builds the named programs, or all, and puts them into a folder; a running program's file is replaced, not written to.
 pub(crate) fn build(repository: &Repository, profile: &str, names: &[String], out: &Path) -> Result<()> {
     let known = all(repository)?;
     for name in names {
-        ensure!(known.iter().any(|binary| &binary.name == name), "there is no program {name}");
+        ensure!(known.contains(name), "there is no program {name}");
     }
-    let wanted = known.iter().filter(|binary| names.is_empty() || names.contains(&binary.name));
-    let wanted: Vec<&Binary> = wanted.collect();
+    let wanted = if names.is_empty() { &known[..] } else { names };
     fs::create_dir_all(out).with_context(|| out.display().to_string())?;
-    run(&mut slot(repository, ["sh".to_owned(), "-euc".to_owned(), script(profile, &wanted, out)]))
+    run(&mut slot(repository, ["sh".to_owned(), "-euc".to_owned(), script(profile, wanted, out)]))
 }
 
-/// The target folder is known only inside the slot, and another checkout may build there right after it.
-fn script(profile: &str, wanted: &[&Binary], out: &Path) -> String {
-    let packages: Vec<String> = wanted.iter().map(|binary| format!("-p {}", binary.package)).collect();
-    let bins: Vec<String> = wanted.iter().map(|binary| format!("--bin {}", binary.name)).collect();
+/// The target folder is known only inside the slot, and another checkout may build there right after it. Of the whole
+/// workspace, whichever programs are wanted: dependencies then always have the same features, those of `cargo test`, and
+/// are built once.
+fn script(profile: &str, wanted: &[String], out: &Path) -> String {
+    let bins: Vec<String> = wanted.iter().map(|name| format!("--bin {name}")).collect();
     let folder = if profile == "dev" { "debug" } else { profile };
     let files: Vec<String> =
-        wanted.iter().map(|binary| format!("\"$CARGO_TARGET_DIR/{folder}/{}\"", binary.name)).collect();
+        wanted.iter().map(|name| format!("\"$CARGO_TARGET_DIR/{folder}/{name}\"")).collect();
     format!(
-        "cargo build --locked --profile {profile} {} {} && install -t '{}' {}",
-        packages.join(" "),
+        "cargo build --locked --workspace --profile {profile} {} && install -t '{}' {}",
         bins.join(" "),
         out.display(),
         files.join(" ")
@@ -99,7 +83,6 @@ mod tests {
             {"name": "k3s-rs-cli", "targets": [{"name": "k3s-rs", "kind": ["bin"]}, {"name": "k3s_rs_cli", "kind": ["lib"]}]},
             {"name": "k3s-rs-apiserver", "targets": [{"name": "k3s-rs-apiserver", "kind": ["bin"]}]},
             {"name": "k3s-rs-xtask", "targets": [{"name": "xtask", "kind": ["bin"]}]}]}"#;
-        let names: Vec<String> = parse(metadata).unwrap().into_iter().map(|binary| binary.name).collect();
-        assert_eq!(names, ["k3s-rs", "k3s-rs-apiserver"]);
+        assert_eq!(parse(metadata).unwrap(), ["k3s-rs", "k3s-rs-apiserver"]);
     }
 }

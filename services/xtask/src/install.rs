@@ -50,9 +50,8 @@ const KINDS: [(&str, &str); 13] = [
 
 /// Builds everything and lays it out under a folder.
 pub(crate) fn install(repository: &Repository, profile: &str, destdir: &Path) -> Result<()> {
-    let names = binaries::all(repository)?.into_iter().map(|binary| binary.name);
+    let names = binaries::all(repository)?.into_iter();
     let (tools, daemons): (Vec<String>, Vec<String>) = names.partition(|name| name == binaries::PREFIX);
-    // in one go: built apart, the tools' dependencies would have other features and be built once more
     binaries::build(repository, profile, &[daemons, tools.clone()].concat(), &destdir.join(DAEMONS))?;
     fs::create_dir_all(destdir.join(TOOLS)).with_context(|| destdir.join(TOOLS).display().to_string())?;
     for tool in tools {
