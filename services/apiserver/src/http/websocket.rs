@@ -12,8 +12,9 @@ use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use web::Body;
 
 use crate::errors::{self, Result};
@@ -44,6 +45,11 @@ pub struct Wish {
 fn says(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
+}
+
+/// The last message of a connection that ends as it should: clients take one without a code for a failure.
+pub fn farewell() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 /// The subprotocols a request names that asks for a WebSocket.
@@ -146,7 +152,7 @@ async fn pump(
             sink.send(message).await?;
         }
     }
-    sink.close().await?;
+    sink.send(farewell()).await?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use web::{Body, BoxError};
 use super::spdy::{Frame, Reader, Writer};
 use super::{PROTOCOL as NEGOTIATED, Streams, Target, ask, granted};
 use crate::errors::{self, Error, Result};
-use crate::http::websocket::Wish;
+use crate::http::websocket::{Wish, farewell};
 use crate::server::Server;
 
 /// The subprotocol that is translated.
@@ -106,7 +106,7 @@ async fn session(
         Err(error) => *error.0,
     };
     sink.send(message(ERROR, &written(status)?)).await?;
-    sink.close().await?;
+    sink.send(farewell()).await?;
     Ok(())
 }
 

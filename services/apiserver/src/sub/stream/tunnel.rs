@@ -17,7 +17,7 @@ use web::Body;
 use super::{PROTOCOL, Target, ask, forward, granted};
 use crate::errors::{self, Result};
 use crate::http::response;
-use crate::http::websocket::Wish;
+use crate::http::websocket::{Wish, farewell};
 use crate::server::Server;
 
 /// How the subprotocols begin and end that carry SPDY; between them stands what SPDY's ends agree on.
@@ -83,7 +83,7 @@ async fn pump(ours: OnUpgrade, theirs: OnUpgrade) -> std::result::Result<(), web
             }
             sink.send(Message::binary(buffer.split().freeze())).await?;
         }
-        sink.close().await?;
+        sink.send(farewell()).await?;
         Ok(())
     };
     tokio::select! {
