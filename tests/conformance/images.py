@@ -98,7 +98,9 @@ def program(name: str, target: str, mode: int = 0o755):
 def build_basic(archive: Archive) -> None:
     """What a node of ours needs from the start, under k3s's names, and a busybox with sh and tar to try things with."""
     box = archive.layer("busybox", busybox)
-    archive.image(["docker.io/library/busybox:latest", "docker.io/rancher/mirrored-library-busybox:1.37.0"], [box], Env=PATH, Cmd=["sh"])
+    # with a tag that is not latest nobody asks a registry for it
+    names = [*(f"docker.io/library/busybox:{tag}" for tag in ("latest", "1.37.0")), "docker.io/rancher/mirrored-library-busybox:1.37.0"]
+    archive.image(names, [box], Env=PATH, Cmd=["sh"])
     pause = archive.layer("pause", program("pause", "pause"))
     names = ["docker.io/rancher/mirrored-pause:3.6", PAUSE]
     archive.image(names, [pause], Env=PATH, Entrypoint=["/pause"], User="65535:65535")
@@ -133,13 +135,14 @@ def build_conformance(archive: Archive) -> None:
     archive.image([COREDNS], [server], Env=PATH, Entrypoint=["/coredns"])
 
 
-def fingerprint() -> str:
-    """Changes with this code, the trees and the programs."""
+def fingerprint(kind: str) -> str:
+    """Changes with this code, and the trees and the programs that go into an archive."""
+    bases, inside = ([trees.busybox()], ("coredns",)) if kind == "basic" else ([trees.image_base(), trees.busybox()], IN_IMAGES)
     digest = hashlib.sha256()
     for file in (HERE / "images.py", HERE / "oci.py", *(HERE / "programs" / f"{name}.c" for name in programs.OWN)):
         digest.update(file.read_bytes())
-    digest.update(f"{trees.image_base().name} {trees.busybox().name}".encode())
-    digest.update(json.dumps([programs.fingerprint(name) for name in IN_IMAGES]).encode())
+    digest.update(" ".join(tree.name for tree in bases).encode())
+    digest.update(json.dumps([programs.fingerprint(name) for name in inside]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -160,7 +163,7 @@ def ensure(kind: str = "conformance") -> Path:
     programs.ensure(NEEDED[kind])
     if not HOST_BASH.exists():
         raise Failure(f"{HOST_BASH} is missing (Debian package bash-static)")
-    target = paths.images() / f"{kind}-{fingerprint()}.tar"
+    target = paths.images() / f"{kind}-{fingerprint(kind)}.tar"
     paths.images().mkdir(parents=True, exist_ok=True)
     with paths.locked("images"):
         if not target.exists():

@@ -50,7 +50,8 @@ class Cluster:
         over = [str(layer.resolve()) for layer in layers or []]
         folder = str(binaries.resolve()) if binaries else None
         host.raise_limits()
-        if port and not is_free(port):
+        # of a cluster that is up already that one tells first
+        if port and not is_free(port) and not state.load(name):
             raise Failure(f"port {port} of 127.0.0.1 is taken by another program: choose one with --port")
         port = port or free_port()
         state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)

@@ -77,7 +77,9 @@ def install(options: argparse.Namespace) -> None:
         cluster.down()
         raise
     cluster.hand_over()
-    print("\n".join(lines))
+    say("The cluster is up. To use it from this shell:")
+    print("\n".join(lines), flush=True)
+    say(f"A shell in a machine: tests/machines/cluster sh {options.name} server; the end of it all: cargo xtask down --name {options.name}")
 
 
 def scenarios(options: argparse.Namespace) -> None:

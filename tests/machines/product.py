@@ -64,7 +64,8 @@ def up(cluster: Cluster, archive: Path, say: Callable[[str], None]) -> list[str]
             start(cluster, node.name, "k3s-rs-agent.target")
     wait_until("Ready nodes", lambda: ready_nodes(kubectl) == len(cluster.nodes), 120, lambda: sick(cluster))
     say(f"{len(cluster.nodes)} nodes ready")
-    return [f"export KUBECONFIG={kubeconfig}", "kubectl get nodes,pods -A"]
+    path = [] if shutil.which("kubectl") else [f'export PATH="$PATH:{upstream() / "usr/bin"}"']
+    return [f"export KUBECONFIG={kubeconfig}", *path, "kubectl get nodes,pods -A"]
 
 
 def prepare(cluster: Cluster, name: str, archive: Path) -> None:

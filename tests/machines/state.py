@@ -68,13 +68,14 @@ def reserve(name: str, **facts: Any) -> dict[str, Any]:
         remove(name)  # another process is about to finish that
     with paths.locked("clusters"):
         if load(name):
-            raise Failure(f"cluster {name} is up already (`cluster down {name}` ends it)")
+            raise Failure(f"cluster {name} is up already; `tests/machines/cluster down {name}` ends it")
         taken = {load(other).get("number") for other in names()}
         number = next(candidate for candidate in range(NUMBERS) if candidate not in taken)
-        taken_by = {what: found for what, found in remains(name).items() if found}
-        if taken_by:
-            raise Failure(f"the name {name} is taken on this host by what {paths.cache()} does not know of (another K3S_RS_CACHE, or what a "
-                          f"dead run left): {taken_by}\nTake another name (--name), or end it there: cluster down {name}")
+        # groups are the whole host's, whichever cache a cluster was made from
+        there = [f"{len(found)} {what} (as {found[0]})" for what, found in remains(name).items() if found]
+        if there:
+            raise Failure(f"the name {name} is taken on this host: {', '.join(there)}, which {paths.clusters()} knows nothing of; they belong to "
+                          f"another K3S_RS_CACHE or were left by a dead run. Take another --name, or remove them: cluster down {name}")
         value = {"number": number, "owner": myself(), **facts}
         save(name, value)
     return value

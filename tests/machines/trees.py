@@ -61,7 +61,11 @@ def _make(tree: Path, packages: list[str], variant: str) -> None:
     tree.parent.mkdir(parents=True, exist_ok=True)
     print(f"making the Debian tree {tree.name}", flush=True)
     include = "--include=" + ",".join(packages)
-    run(["mmdebstrap", "--quiet", f"--variant={variant}", *NO_DOCUMENTS, include, SUITE, str(partial)])
+    # It mounts /proc and /sys in the tree. Were it killed, the host would keep these mounts, and the next attempt would remove into them.
+    apart = ["unshare", "--mount", "--propagation", "private"]
+    # a tree is there whole or not at all: dpkg need not sync every file
+    options = ["--quiet", f"--variant={variant}", "--dpkgopt=force-unsafe-io", *NO_DOCUMENTS, include]
+    run([*apart, "mmdebstrap", *options, SUITE, str(partial)])
     for folder in ("var/lib/apt/lists", "var/cache/apt"):
         shutil.rmtree(partial / folder, ignore_errors=True)
     if variant == "minbase":

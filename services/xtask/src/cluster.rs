@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Args;
 
-use crate::command::{cluster, host, output, run};
+use crate::command::{Task, cluster, host, output, run};
 use crate::repository::Repository;
 use crate::{binaries, install, say};
 
@@ -32,7 +32,6 @@ pub(crate) struct Up {
 
 /// Installs what is ours, boots the machines, starts the cluster and says how to use it.
 pub(crate) fn up(repository: &Repository, options: &Up) -> Result<()> {
-    host(repository)?;
     match &options.parts {
         Some(parts) => up_parts(repository, options, parts),
         None => up_installed(repository, options),
@@ -40,10 +39,13 @@ pub(crate) fn up(repository: &Repository, options: &Up) -> Result<()> {
 }
 
 fn up_installed(repository: &Repository, options: &Up) -> Result<()> {
+    host(repository, Task::Up)?;
     let root = repository.image();
-    say("building and installing");
+    say("building our programs (minutes the first time) and installing them");
     install::install(repository, &options.profile, &root)?;
-    say("starting machines");
+    say(
+        "starting machines; the first time upstream's programs, a Debian tree and the images are made before that",
+    );
     let words = [
         "product".to_owned(),
         format!("--name={}", options.name),
@@ -55,6 +57,7 @@ fn up_installed(repository: &Repository, options: &Up) -> Result<()> {
 }
 
 fn up_parts(repository: &Repository, options: &Up, parts: &str) -> Result<()> {
+    host(repository, Task::Test)?;
     let parts = format!("--parts={parts}");
     let ours = output(&mut cluster(repository, ["binaries", &parts]))?;
     let ours: Vec<String> = ours.split_whitespace().map(str::to_owned).collect();

@@ -30,9 +30,26 @@ where
     command(repository, repository.path(".ci/slot"), arguments)
 }
 
-/// Installs what the host lacks.
-pub(crate) fn host(repository: &Repository) -> Result<()> {
-    run(&mut command(repository, repository.path("tests/machines/host.py"), [""; 0]))
+/// What a host must be fit for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Task {
+    /// A cluster of ours.
+    Up,
+    /// Every test, and clusters of upstream's parts.
+    Test,
+}
+
+/// Installs what the host lacks, and fails if it cannot carry the task.
+pub(crate) fn host(repository: &Repository, task: Task) -> Result<()> {
+    let word = match task {
+        Task::Up => "up",
+        Task::Test => "test",
+    };
+    let status = status(&mut command(repository, repository.path("tests/machines/host.py"), [word]))?;
+    // what env says of a program that is not there
+    ensure!(status.code() != Some(127), "python3 is missing: apt-get install python3");
+    ensure!(status.success(), "this machine is not ready for that: see above");
+    Ok(())
 }
 
 /// The program that handles clusters.

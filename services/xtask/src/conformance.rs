@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::binaries;
-use crate::command::{cluster, host, output, status};
+use crate::command::{Task, cluster, host, output, status};
 use crate::repository::Repository;
 
 /// What is run, and on what.
@@ -74,7 +74,7 @@ impl Options {
 
 /// Builds our parts of the mix, brings the cluster up, runs, judges, ends the cluster.
 pub(crate) fn run(repository: &Repository, options: &Options) -> Result<ExitCode> {
-    host(repository)?;
+    host(repository, Task::Test)?;
     let parts = format!("--parts={}", options.parts);
     let ours = output(&mut cluster(repository, ["binaries", &parts]))?;
     let ours: Vec<String> = ours.split_whitespace().map(str::to_owned).collect();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::command::{cluster, command, host, lines, slot};
+use crate::command::{Task, cluster, command, host, lines, slot};
 use crate::conformance;
 use crate::install;
 use crate::repository::Repository;
@@ -71,7 +71,7 @@ const WHOLE: &str = "conformance, whole";
 
 /// Runs all steps, or those whose name has the given part, also after one failed.
 pub(crate) fn run(repository: &Repository, slow: bool, only: Option<&str>) -> Result<ExitCode> {
-    host(repository)?;
+    host(repository, Task::Test)?;
     let wanted = |name: &str| only.is_none_or(|part| name.contains(part));
     let mut total = Count::default();
     let mut failed: Vec<&str> = Vec::new();
