@@ -92,9 +92,9 @@ class Bench:
         out.append("|" + "---|" * (2 * len(self.sides) + 2))
         for what in self.sides[0].rows:
             costs = [self.cpu(side, what) for side in self.sides]
-            cells = [" + ".join(f"{value:.3g}" for value in cost) for cost in costs]
+            cells = [" + ".join(figure(value) for value in cost) for cost in costs]
             ratio = sum(costs[-1]) / max(sum(costs[0]), 1e-9)
-            latency = [f"{self.median(side, what, 'p50_ms'):.3g}" if "p50_ms" in side.rows[what][0] else "" for side in self.sides]
+            latency = [figure(self.median(side, what, "p50_ms")) if "p50_ms" in side.rows[what][0] else "" for side in self.sides]
             out.append(f"| {what} | {' | '.join(cells)} | {ratio:.1f} | {' | '.join(latency)} |")
         return out
 
@@ -111,6 +111,11 @@ def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
     load = os.getloadavg()[0]
     return f"Release profile, {os.cpu_count()} processors, {memory} GiB, Linux {platform.release()}, load average {load:.0f} during the run; medians of the rounds."
+
+
+def figure(value: float) -> str:
+    """Three digits that count, and never an exponent."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def load(daemon: Daemon, kind: str, **options: object) -> dict:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))
 sys.path.insert(0, str(HERE))
 
 import programs  # noqa: E402
-from machines import paths, trees  # noqa: E402
+from machines import paths, product, trees  # noqa: E402
 from machines.shell import Failure  # noqa: E402
 from oci import Archive, Layer  # noqa: E402
 
@@ -151,11 +151,13 @@ def remove_old(kind: str) -> None:
 
 
 KINDS = {"conformance": build_conformance, "basic": build_basic}
+# What is built before an archive: for the basic one what a node of ours runs on, else all of a cluster of upstream's.
+NEEDED = {"conformance": None, "basic": [*product.PROGRAMS, "coredns", *(name for name in programs.PROGRAMS if name.startswith("cni-"))]}
 
 
 def ensure(kind: str = "conformance") -> Path:
     """The archive of a set of images, made if it is not there."""
-    programs.ensure()
+    programs.ensure(NEEDED[kind])
     if not HOST_BASH.exists():
         raise Failure(f"{HOST_BASH} is missing (Debian package bash-static)")
     target = paths.images() / f"{kind}-{fingerprint()}.tar"

@@ -113,7 +113,7 @@ def build(name: str) -> None:
     module = HERE / "programs" / program.module
     verb = ["test", "-c"] if program.test else ["build"]
     partial = out / f".{name}.partial.{os.getpid()}"
-    command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS", "2"), "-mod=readonly"]
+    command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS") or str(os.cpu_count() or 2), "-mod=readonly"]
     command += ["-ldflags", linker_flags(program.version), "-o", str(partial), program.package]
     run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "0"})
     partial.rename(out / name)
@@ -165,11 +165,12 @@ def ensure(names: list[str] | None = None) -> Path:
         raise Failure("Go is needed to build upstream's programs and is not on PATH")
     paths.programs().mkdir(parents=True, exist_ok=True)
     wanted = names or [name for name, program in PROGRAMS.items() if not program.optional]
-    for name in [name for name in wanted if name in PROGRAMS and not is_built(name)]:
+    missing = [name for name in wanted if name in PROGRAMS and not is_built(name)]
+    for number, name in enumerate(missing, 1):
         # who needs only what is there never waits for another's build
         with paths.locked("programs"):
             if not is_built(name):
-                print(f"building {name}", file=sys.stderr, flush=True)
+                print(f"building {name} of upstream's ({number} of {len(missing)})", file=sys.stderr, flush=True)
                 build(name)
     for name in OWN:
         build_own(name)

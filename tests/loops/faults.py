@@ -126,9 +126,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", type=Path, required=True, help="the folder with k3s-rs-controller")
     parser.add_argument("--log", type=Path, help="where logs of a failed case go")
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="default: all")
     arguments = parser.parse_args()
-    for name in arguments.cases:
+    for name in arguments.cases or CASES:
         with plane(arguments.log) as cluster:
             CASES[name](cluster, arguments.bin / "k3s-rs-controller")
 

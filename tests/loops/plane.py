@@ -106,6 +106,10 @@ class Plane:
         for name in ("admin", "controller-manager"):
             self.pki.kubeconfig(name, f"https://127.0.0.1:{self.port}")
         (folder / "audit.json").write_text(json.dumps(POLICY))
+
+    def begin(self) -> None:
+        """Starts etcd and the API server."""
+        folder = self.folder
         self.etcd = self.run("etcd", [
             f"{self.bin}/etcd", f"--data-dir={folder}/etcd", "--unsafe-no-fsync",
             f"--listen-client-urls=http://127.0.0.1:{self.etcd_port}", f"--advertise-client-urls=http://127.0.0.1:{self.etcd_port}",
@@ -216,9 +220,9 @@ def call(connection: http.client.HTTPSConnection, method: str, path: str, body: 
 def plane(keep_log: Path | None = None, audited: bool = True) -> Iterator[Plane]:
     """A plane that ends with the block; its logs are kept where asked, when it failed."""
     folder = Path(tempfile.mkdtemp(prefix="k3s-rs-loops-"))
-    made = None
+    made = Plane(folder, audited)
     try:
-        made = Plane(folder, audited)
+        made.begin()
         yield made
     except BaseException:
         if keep_log:
@@ -227,6 +231,5 @@ def plane(keep_log: Path | None = None, audited: bool = True) -> Iterator[Plane]
                 shutil.copy(log, keep_log)
         raise
     finally:
-        if made:
-            made.close()
+        made.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -50,6 +50,8 @@ class Cluster:
         over = [str(layer.resolve()) for layer in layers or []]
         folder = str(binaries.resolve()) if binaries else None
         host.raise_limits()
+        if port and not is_free(port):
+            raise Failure(f"port {port} of 127.0.0.1 is taken by another program: choose one with --port")
         port = port or free_port()
         state.reserve(name, parts=chosen, machines=machines, bin=folder, port=port, arguments=arguments or [], layers=over)
         state.watch_owner(name)
@@ -272,9 +274,15 @@ def free_port() -> int:
     """A port of the host's loopback that nobody listens on and no other cluster has taken."""
     taken = {state.load(name).get("port") for name in state.names()}
     for port in range(PORT, PORT + 1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            if port not in taken:
-                return port
+        if port not in taken and is_free(port):
+            return port
     raise Failure(f"no free port from {PORT} on 127.0.0.1")
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the host's loopback."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return True
+    return False

@@ -14,7 +14,7 @@ CONFIG = "/etc/rancher/k3s/config.yaml"
 KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 TOKEN = "/var/lib/rancher/k3s/server/node-token"
 ARCHIVES = "/var/lib/rancher/k3s/agent/images"
-PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubectl", "etcd", "etcdctl")
+PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubectl")
 # The disk is this host's: how full it is says nothing about the machine, and must not evict its pods or remove its images.
 KUBELET = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-disk-of-the-host.conf"
 DISK = {
@@ -24,12 +24,6 @@ DISK = {
     "imageGCHighThresholdPercent": 100,
     "imageGCLowThresholdPercent": 99,
 }
-# Where an installation has no scheduler of ours, upstream's runs in its unit.
-STAND_IN = """[Service]
-Type=exec
-ExecStart=
-ExecStart=/usr/bin/kube-scheduler --kubeconfig=/run/k3s-rs/scheduler/kubeconfig --leader-elect=false --secure-port=0
-"""
 
 
 def upstream() -> Path:
@@ -74,16 +68,12 @@ def up(cluster: Cluster, archive: Path, say: Callable[[str], None]) -> list[str]
 
 
 def prepare(cluster: Cluster, name: str, archive: Path) -> None:
-    """What the machine has beside the installation: images, a disk it shares, and a scheduler where the installation has none."""
+    """What the machine has beside the installation: images, and a disk it shares."""
     machine = cluster.machines[name]
     folder = machine.folder / ARCHIVES.lstrip("/")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy2(archive, folder / "basic.tar")
     machine.put(KUBELET, json.dumps(DISK, indent=1) + "\n", 0o600)
-    if machine.execute("test -e /usr/libexec/k3s-rs/k3s-rs-scheduler", check_return=False)[0] != 0:
-        machine.copy_from_host(str(paths.programs() / "kube-scheduler"), "/usr/bin/kube-scheduler")
-        machine.put("/etc/systemd/system/k3s-rs-scheduler.service.d/stand-in.conf", STAND_IN)
-        machine.succeed("systemctl daemon-reload")
 
 
 def configure(cluster: Cluster, machine: str, settings: dict) -> None:
@@ -120,3 +110,12 @@ def sick(cluster: Cluster) -> str:
         for unit in machine.execute(listed, check_return=False)[1].split():
             text.append(f"--- {unit} on {machine.name}\n{machine.journal(unit, 20)}")
     return "\n".join(text)
+
+
+def look(cluster: Cluster) -> str:
+    """What a cluster that failed a scenario says of itself: its nodes' troubles, pods and warnings."""
+    server = cluster.machines[cluster.nodes[0].name]
+    troubles = '{range .items[*]}{.metadata.name}{range .status.conditions[?(@.type!="Ready")]} {.type}={.status}{end}{"\\n"}{end}'
+    commands = [f"get nodes -o jsonpath='{troubles}'", "get nodes,pods -A -o wide", "get events -A --field-selector type=Warning --sort-by=.lastTimestamp"]
+    text = [server.execute(f"k3s-rs kubectl {command} 2>&1 | tail -n 40", check_return=False, timeout=30)[1] for command in commands]
+    return "\n".join([*text, sick(cluster)])

@@ -95,7 +95,9 @@ def run(scenario: Scenario, root: Path | None, keep: bool) -> None:
     try:
         machines = make(cluster, scenario, installed)
         play(scenario, cluster, machines)
-    except BaseException:
+    except BaseException as error:
+        if installed and isinstance(error, Failure):
+            print(product.look(cluster), flush=True)
         if keep:
             cluster.hand_over()
         else:
@@ -127,7 +129,9 @@ class Shared:
         """Plays; a failure may leave anything behind, so the next scenario gets a new cluster."""
         try:
             visit(scenario, self.cluster or self._make())
-        except BaseException:
+        except BaseException as error:
+            if self.cluster and isinstance(error, Failure):
+                print(product.look(self.cluster), flush=True)
             if self.cluster and self.keep:
                 self.cluster.hand_over()
                 self.cluster = None

@@ -71,6 +71,10 @@ def reserve(name: str, **facts: Any) -> dict[str, Any]:
             raise Failure(f"cluster {name} is up already (`cluster down {name}` ends it)")
         taken = {load(other).get("number") for other in names()}
         number = next(candidate for candidate in range(NUMBERS) if candidate not in taken)
+        taken_by = {what: found for what, found in remains(name).items() if found}
+        if taken_by:
+            raise Failure(f"the name {name} is taken on this host by what {paths.cache()} does not know of (another K3S_RS_CACHE, or what a "
+                          f"dead run left): {taken_by}\nTake another name (--name), or end it there: cluster down {name}")
         value = {"number": number, "owner": myself(), **facts}
         save(name, value)
     return value

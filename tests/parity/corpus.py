@@ -1,7 +1,9 @@
 """The requests: `.http` files with steps of their own, and steps every kind goes through, made from its sample in `kinds/`.
 
 An `.http` file is one case; its steps start with `### title`. After it `# @name made` names the answer for later
-`{{made.metadata.uid}}`; then the request line, headers, an empty line, the body. `{{ns}}` is the case's own namespace.
+`{{made.metadata.uid}}`, and `# @until 20 exceeded quota` repeats the request until its answer has that text, for 20 seconds
+at most: what a server learns from its own watches it knows a little later. Then the request line, headers, an empty line,
+the body. `{{ns}}` is the case's own namespace.
 """
 
 import json
@@ -28,6 +30,8 @@ class Step:
     body: str = ""
     name: str = ""
     verb: str = ""
+    until: tuple[float, str] | None = None
+    """Seconds, and the text that ends the wait."""
 
 
 @dataclass
@@ -60,20 +64,23 @@ def parse(path: Path) -> Case:
 
 
 def parse_step(block: str) -> Step:
-    """Reads one step: title, names, request line, headers, body."""
+    """Reads one step: title, name and condition, request line, headers, body."""
     title, _, rest = block.partition("\n")
     lines = rest.split("\n")
-    name = ""
+    name, until = "", None
     while lines and (not lines[0].strip() or lines[0].startswith("#")):
-        if lines[0].startswith("# @name "):
-            name = lines[0].removeprefix("# @name ").strip()
-        lines.pop(0)
+        line = lines.pop(0)
+        if line.startswith("# @name "):
+            name = line.removeprefix("# @name ").strip()
+        elif line.startswith("# @until "):
+            seconds, _, text = line.removeprefix("# @until ").strip().partition(" ")
+            until = float(seconds), text
     method, _, target = lines.pop(0).partition(" ")
     headers = {}
     while lines and lines[0].strip():
         key, _, value = lines.pop(0).partition(":")
         headers[key.strip()] = value.strip()
-    return Step(title.strip(), method, target.strip(), headers, "\n".join(lines).strip(), name, "written")
+    return Step(title.strip(), method, target.strip(), headers, "\n".join(lines).strip(), name, "written", until)
 
 
 def of_kind(path: Path) -> Case:

@@ -3,14 +3,18 @@
 import http.client
 import json
 import re
+import time
+from collections.abc import Callable
 
 from spine.plane import Plane
 
-from .corpus import Case
+from .corpus import Case, Step
 from .normal import Normaliser
 
 VARIABLE = re.compile(r"\{\{([\w.\-\[\]]+)\}\}")
 TIMEOUT = 30
+PAUSE = 0.05
+Answer = tuple[int, dict[str, str], bytes]
 
 
 class Server:
@@ -30,14 +34,30 @@ class Server:
         normaliser = Normaliser(f"127.0.0.1:{self.port}")
         answers = []
         for step in case.steps:
-            path, body = fill(step.path, known), fill(step.body, known)
-            headers = {name: fill(text, known) for name, text in step.headers.items()}
-            status, got, data = session.request(step.method, path, headers, body)
+            (status, got, data), seen = until(step, lambda step=step: session.step(step, known))
             if step.name:
                 known[step.name] = parsed(data)
             normaliser.sent = f"{step.path} {step.body}"
             answers.append(normaliser.answer(status, got, data))
+            if not seen:
+                # with the port, so that it is a difference also when neither server showed it
+                answers[-1]["until"] = f"nothing of it at port {self.port}"
         return answers
+
+
+def until(step: Step, ask: Callable[[], Answer]) -> tuple[Answer, bool]:
+    """A step's answer, asked for again until it has what the step waits for; false if it never had."""
+    answer = ask()
+    if step.until is None:
+        return answer, True
+    seconds, text = step.until
+    end = time.monotonic() + seconds
+    while text.encode() not in answer[2]:
+        if time.monotonic() > end:
+            return answer, False
+        time.sleep(PAUSE)
+        answer = ask()
+    return answer, True
 
 
 class Session:
@@ -47,7 +67,12 @@ class Session:
         self.server = server
         self.link: http.client.HTTPSConnection | None = None
 
-    def request(self, method: str, path: str, headers: dict[str, str], body: str) -> tuple[int, dict[str, str], bytes]:
+    def step(self, step: Step, known: dict[str, object]) -> Answer:
+        """A step's request, with earlier answers put in."""
+        headers = {name: fill(text, known) for name, text in step.headers.items()}
+        return self.request(step.method, fill(step.path, known), headers, fill(step.body, known))
+
+    def request(self, method: str, path: str, headers: dict[str, str], body: str) -> Answer:
         """One request; the connection is opened anew when the server has closed it. Status 0 is no answer."""
         for last in (False, True):
             if self.link is None:

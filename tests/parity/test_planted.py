@@ -5,7 +5,9 @@ import json
 import unittest
 
 from parity.compare import differences
+from parity.corpus import parse_step
 from parity.normal import Normaliser
+from parity.server import until
 
 UID = ("11111111-2222-4333-8444-555555555555", "99999999-8888-4777-8666-555555555555")
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-cache, private", "Audit-Id": "x"}
@@ -77,6 +79,25 @@ class Planted(unittest.TestCase):
         self.assertEqual(list(differences(of("abc", 1), of("abc", 1))), [])
         self.assertEqual(len(list(differences(of("abc", 1), of("abd", 1)))), 1)
         self.assertEqual(len(list(differences(of("abc", 1), of("abc", 2)))), 1)
+
+
+class Waiting(unittest.TestCase):
+    """A step that waits asks until it has seen its text, and says when it never did."""
+
+    STEP = "a title\n# @until 0.2 is known\nGET /x\nAccept: a/b\n\n{}\n"
+
+    def test_asks_until_it_is_there(self) -> None:
+        answers = iter([(403, {}, b"not yet"), (403, {}, b"it is known")])
+        self.assertEqual(until(parse_step(self.STEP), lambda: next(answers)), ((403, {}, b"it is known"), True))
+
+    def test_ends(self) -> None:
+        self.assertEqual(until(parse_step(self.STEP), lambda: (403, {}, b"not yet")), ((403, {}, b"not yet"), False))
+
+    def test_other_steps_ask_once(self) -> None:
+        answers = iter([(200, {}, b"")])
+        step = parse_step(self.STEP.replace("# @until 0.2 is known\n", ""))
+        self.assertEqual((step.method, step.path, step.headers, step.body), ("GET", "/x", {"Accept": "a/b"}, "{}"))
+        self.assertEqual(until(step, lambda: next(answers)), ((200, {}, b""), True))
 
 
 def plant(tree: object, path: list[str], value: object) -> None:

@@ -33,6 +33,18 @@ fn go_error(e: &std::io::Error) -> String {
     }
 }
 
+/// A connection, or why there is none, as Go says it.
+///
+/// # Errors
+/// `dial tcp 10.0.0.1:80: connect: connection refused` and the like.
+pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
+    let failed = |e| {
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("dial tcp {host}:{port}: connect: {}", go_error(&e))
+    };
+    TcpStream::connect((host, port)).await.map_err(failed)
+}
+
 /// A port by number, or by its name in the container.
 pub fn port(c: &Container, port: &IntOrString) -> Option<u16> {
     match port {
@@ -79,9 +91,9 @@ pub async fn probe(
     if let Some(action) = &probe.tcp_socket {
         let Some(port) = port(c, &action.port) else { return no_port() };
         let host = action.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| around.ip.clone());
-        return match tokio::time::timeout(timeout, TcpStream::connect((host.as_str(), port))).await {
+        return match tokio::time::timeout(timeout, dial(&host, port)).await {
             Ok(Ok(_)) => Outcome::Good,
-            Ok(Err(e)) => Outcome::Bad(format!("dial tcp {host}:{port}: connect: {}", go_error(&e))),
+            Ok(Err(text)) => Outcome::Bad(text),
             Err(_) => Outcome::Bad(format!("dial tcp {host}:{port}: i/o timeout")),
         };
     }

@@ -12,7 +12,6 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A request.
@@ -83,7 +82,7 @@ pub async fn get(target: &Target) -> Result<Answer, BoxError> {
 }
 
 async fn once(target: &Target) -> Result<(u16, Option<String>), BoxError> {
-    let tcp = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    let tcp = super::act::dial(&target.host, target.port).await?;
     if !target.https {
         return over(tcp, target).await;
     }

@@ -51,6 +51,11 @@ impl Error {
         self.is(Reason::Conflict)
     }
 
+    /// Whether a write may have been carried out in spite of this: its answer was lost, or the server gave up waiting.
+    pub fn leaves_unsure(&self) -> bool {
+        matches!(self, Self::Transport(_)) || self.is(Reason::Timeout)
+    }
+
     /// Whether the revision asked for is gone: list again.
     pub fn is_expired(&self) -> bool {
         self.status().is_some_and(|s| s.code == 410)

@@ -110,6 +110,11 @@ impl Caches {
         self.caches.iter().find(|(_, (r, _))| r == resource).map(|(kind, _)| *kind)
     }
 
+    /// The resource of a kind, if it is followed.
+    pub fn resource_of(&self, kind: TypeId) -> Option<&Resource> {
+        self.caches.get(&kind).map(|(resource, _)| resource)
+    }
+
     /// Whether and how an object is there.
     pub fn presence(&self, kind: TypeId, key: &Key) -> Option<Presence> {
         self.caches.get(&kind)?.1.presence(key)

@@ -8,7 +8,8 @@ use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 
 use crate::events::Recorder;
-use crate::expect::Expect;
+use crate::expect::{Expect, Unsure};
+use crate::name;
 use crate::{Caches, Controller, Event, Failure, Op, Permit, Write};
 
 /// How many writes of a plan run at once at first: what is refused is refused to few.
@@ -16,10 +17,17 @@ const TOGETHER: usize = 16;
 /// And at most, one more for each that succeeded.
 const TOGETHER_MOST: usize = 128;
 
+/// What an answer says of the object written.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Written {
+pub(crate) struct Written {
     metadata: WrittenMeta,
+}
+
+impl Written {
+    pub(crate) fn revision(&self) -> Option<u64> {
+        self.metadata.resource_version.parse().ok()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -34,6 +42,8 @@ struct WrittenMeta {
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) expects: Vec<Expect>,
+    /// Created or not: the answer was lost.
+    pub(crate) unsure: Vec<Unsure>,
     pub(crate) failures: Vec<Failure>,
     /// Something changed meanwhile: not an error, plan again.
     pub(crate) conflict: bool,
@@ -75,8 +85,20 @@ impl Applier<'_> {
         outcome
     }
 
-    async fn one(&self, write: Write) -> (Write, Result<Written, client::Error>) {
-        let result = self.send(&write).await;
+    /// A name made from a prefix is made here and not by the server, so that it can be asked for when the answer is
+    /// lost. A name that is taken is made anew as upstream's server does.
+    async fn one(&self, mut write: Write) -> (Write, Result<Written, client::Error>) {
+        let made = name::make(&mut write);
+        let mut result = self.send(&write).await;
+        for _ in 1..name::ATTEMPTS {
+            let taken = result.as_ref().is_err_and(|e| e.is(meta::Reason::AlreadyExists));
+            if !made || !taken {
+                break;
+            }
+            name::forget(&mut write);
+            name::make(&mut write);
+            result = self.send(&write).await;
+        }
         (write, result)
     }
 
@@ -135,6 +157,12 @@ impl Applier<'_> {
             }
             Err(error) => {
                 let message = error.to_string();
+                if matches!(write.op, Op::Create(_))
+                    && error.leaves_unsure()
+                    && let Some(kind) = self.caches.kind_of(&write.resource)
+                {
+                    outcome.unsure.push(Unsure { kind, key: write.key.clone() });
+                }
                 if let Some(event) = write.on_err {
                     self.record(event, "{error}", &message);
                 }
@@ -169,7 +197,7 @@ fn expect(kind: TypeId, key: Key, op: &Op, answer: &Written) -> Option<Expect> {
         }
         Op::Post { .. } => None,
         Op::Create(_) | Op::Patch { .. } => {
-            let revision = answer.metadata.resource_version.parse().ok()?;
+            let revision = answer.revision()?;
             let key = Key::new(answer.metadata.namespace.clone(), answer.metadata.name.clone());
             Some(Expect::Seen { kind, key, revision })
         }

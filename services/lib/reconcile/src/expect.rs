@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::Caches;
 
-/// After this the caches are believed though they show less (upstream: 5 minutes).
+/// After this the API server is asked why the caches show less, and after as long again they are believed
+/// (upstream: believed after 5 minutes).
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -19,6 +20,14 @@ pub(crate) enum Expect {
     Seen { kind: TypeId, key: Key, revision: u64 },
     /// The object is gone or going.
     Gone { kind: TypeId, key: Key, uid: String },
+}
+
+impl Expect {
+    fn unsure(self) -> Unsure {
+        match self {
+            Self::Seen { kind, key, .. } | Self::Gone { kind, key, .. } => Unsure { kind, key },
+        }
+    }
 }
 
 /// The newest revision each cache has shown.
@@ -37,28 +46,73 @@ impl Seen {
     }
 }
 
+/// An object of which only the API server knows whether it was written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Unsure {
+    pub(crate) kind: TypeId,
+    pub(crate) key: Key,
+}
+
+/// Whether a key may be planned.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Stand {
+    /// The caches show what its last plan wrote.
+    Met,
+    /// Not yet.
+    Behind,
+    /// The API server has to be asked for these first.
+    Unsure(Vec<Unsure>),
+}
+
+#[derive(Debug)]
+struct Wait {
+    until: Instant,
+    asked: bool,
+    expects: Vec<Expect>,
+    unsure: Vec<Unsure>,
+}
+
+/// What keys wait for.
 #[derive(Debug, Default)]
-pub(crate) struct Expectations(Mutex<HashMap<Key, (Instant, Vec<Expect>)>>);
+pub(crate) struct Expectations(Mutex<HashMap<Key, Wait>>);
 
 impl Expectations {
-    pub(crate) fn set(&self, root: &Key, expects: Vec<Expect>) {
-        if expects.is_empty() {
+    pub(crate) fn set(&self, root: &Key, expects: Vec<Expect>, unsure: Vec<Unsure>) {
+        if expects.is_empty() && unsure.is_empty() {
             return;
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(root.clone(), (Instant::now() + LIMIT, expects));
+        known.insert(root.clone(), Wait { until: Instant::now() + LIMIT, asked: false, expects, unsure });
+    }
+
+    /// The API server was asked for all a key is unsure of: what it has, the caches must show too.
+    pub(crate) fn told(&self, root: &Key, there: Vec<Expect>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(wait) = known.get_mut(root) {
+            wait.unsure.clear();
+            wait.expects.extend(there);
+            wait.until = Instant::now() + LIMIT;
+            wait.asked = true;
+        }
     }
 
     /// Whether the caches show what the key's last plan wrote.
-    pub(crate) fn met(&self, root: &Key, caches: &Caches, seen: &Seen) -> bool {
+    pub(crate) fn stand(&self, root: &Key, caches: &Caches, seen: &Seen) -> Stand {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((until, expects)) = known.get_mut(root) else { return true };
-        expects.retain(|expect| !is_met(expect, caches, seen));
-        let met = expects.is_empty() || *until <= Instant::now();
-        if met {
-            known.remove(root);
+        let Some(wait) = known.get_mut(root) else { return Stand::Met };
+        wait.expects.retain(|expect| !is_met(expect, caches, seen));
+        let late = wait.until <= Instant::now();
+        if late && !wait.asked {
+            wait.unsure.extend(wait.expects.drain(..).map(Expect::unsure));
         }
-        met
+        if !wait.unsure.is_empty() {
+            return Stand::Unsure(wait.unsure.clone());
+        }
+        if !wait.expects.is_empty() && !late {
+            return Stand::Behind;
+        }
+        known.remove(root);
+        Stand::Met
     }
 }
 

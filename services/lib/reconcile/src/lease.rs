@@ -54,8 +54,10 @@ pub async fn lead(client: Client, election: Election) -> impl Future<Output = ()
         loop {
             tokio::time::sleep(RETRY).await;
             let left = DEADLINE.saturating_sub(renewed.elapsed());
+            // others count from what the server stored: an answer that comes late must not lengthen our time
+            let begun = Instant::now();
             match tokio::time::timeout(left, attempt(&client, &election, &mut seen)).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = begun,
                 Ok(Ok(false)) => break, // another one holds it
                 Ok(Err(error)) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "Lease not renewed")

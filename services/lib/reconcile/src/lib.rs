@@ -4,7 +4,8 @@
 //! shared caches to a [`Plan`] of writes. The [`Runtime`] does everything else.
 //!
 //! Invariants: a key is planned by one task at a time; it is planned again only when the caches show what its last plan
-//! wrote; a controller never writes what it did not declare.
+//! wrote, and after asking for what the API server may have written without an answer; a controller never writes what
+//! it did not declare.
 
 mod apply;
 mod controller;
@@ -13,6 +14,7 @@ mod expect;
 pub mod kit;
 mod lease;
 mod metrics;
+mod name;
 mod plan;
 mod queue;
 mod runtime;

@@ -12,9 +12,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use crate::apply::Applier;
+use crate::apply::{Applier, Written};
 use crate::events::Recorder;
-use crate::expect::{Expectations, Seen};
+use crate::expect::{Expect, Expectations, Seen, Stand, Unsure};
 use crate::{Answer, Ask, Controller, Failure, Memory, Metrics, Need, Permit, Plan, Queue, Watch};
 
 /// Keys of one controller worked on at once.
@@ -170,9 +170,13 @@ impl Worker {
     }
 
     async fn once(&self, key: &Key) {
-        if !self.expectations.met(key, &self.shared.caches, &self.shared.seen) {
-            self.queue.add_after(key.clone(), LAG);
-            return;
+        match self.expectations.stand(key, &self.shared.caches, &self.shared.seen) {
+            Stand::Met => {}
+            Stand::Behind => {
+                self.queue.add_after(key.clone(), LAG);
+                return;
+            }
+            Stand::Unsure(unsure) => return self.make_sure(key, unsure).await,
         }
         let name = self.controller.name();
         let plan = match self.plan(key).await {
@@ -194,6 +198,33 @@ impl Worker {
         };
         self.shared.metrics.plan(name, "ok");
         self.apply(key, plan).await;
+    }
+
+    /// Asks the API server for what may or may not have been written, so that nothing is created twice.
+    async fn make_sure(&self, key: &Key, unsure: Vec<Unsure>) {
+        let mut there = Vec::new();
+        for Unsure { kind, key: object } in unsure {
+            let Some(resource) = self.shared.caches.resource_of(kind) else { continue };
+            match self.shared.client.get::<Written>(resource, &object).await {
+                Ok(found) => there.extend(found.revision().map(|revision| Expect::Seen {
+                    kind,
+                    key: object,
+                    revision,
+                })),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => {
+                    let after = self.queue.add_failed(key.clone());
+                    tracing::info!(
+                        controller = self.controller.name(), key = %key, object = %object,
+                        error = &error as &dyn std::error::Error, retry_ms = after.as_millis() as u64,
+                        "Not known whether it was written"
+                    );
+                    return;
+                }
+            }
+        }
+        self.expectations.told(key, there);
+        self.queue.add_after(key.clone(), LAG);
     }
 
     /// The plan, or `None` when the controller panicked. What it needs is asked, then it is made anew.
@@ -261,7 +292,7 @@ impl Worker {
         let outcome = applier.apply(plan.writes).await;
         self.shared.metrics.write(name, "failed", outcome.failures.len());
         self.shared.metrics.write(name, "ok", count.saturating_sub(outcome.failures.len()));
-        self.expectations.set(key, outcome.expects);
+        self.expectations.set(key, outcome.expects, outcome.unsure);
         if outcome.conflict {
             self.queue.add_failed(key.clone());
             return;

@@ -38,6 +38,7 @@ pub(super) fn run(step: &Step<'_>, config: &Config, report: &mut Report) -> Resu
         "clusterDNS": step.cluster.dns, "clusterDomain": step.cluster.domain,
         "containerRuntimeEndpoint": runtime(agent.runtime_endpoint.as_deref()),
         "evictionHard": {"imagefs.available": "5%", "nodefs.available": "5%"},
+        "evictionMinimumReclaim": {"imagefs.available": "10%", "nodefs.available": "10%"},
         "failCgroupV1": false, "failSwapOn": false,
         "healthzBindAddress": "127.0.0.1",
         "resolvConf": resolv_conf,

@@ -4,6 +4,7 @@
 //! `go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc/maintenance.go` `Snapshot`
 
 use std::io::Read;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use etcd::rpc::maintenance_server;
@@ -23,6 +24,8 @@ use crate::Engine;
 const VERSION: &str = "3.6.16";
 /// Pieces a snapshot is sent in.
 const PIECE_BYTES: usize = 1 << 20;
+/// How many snapshots were asked for.
+static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 pub(super) struct Maintenance(pub(super) Engine);
@@ -77,7 +80,9 @@ impl maintenance_server::Maintenance for Maintenance {
     }
 
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
-        let path = std::env::temp_dir().join(format!("k3s-rs-snapshot-{}", std::process::id()));
+        // two may be asked for at the same time
+        let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("k3s-rs-snapshot-{}-{number}", std::process::id()));
         let head = self.0.snapshot(&path).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "Making a snapshot");
             Status::internal("making a snapshot; see the datastore's log")
