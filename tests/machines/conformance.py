@@ -232,16 +232,16 @@ def keep_failures(cluster: Cluster, specs: list[Spec], out: Path) -> None:
         (folder / "output.txt").write_text("\n".join([spec.name, "", *spec.output]))
         since, until = moment(spec.begin, -MARGIN_SECONDS), moment(spec.end, MARGIN_SECONDS)
         for node in cluster.nodes:
-            command = f"journalctl --utc --no-pager -o short-precise --since '{since} UTC' --until '{until} UTC'"
+            command = f"journalctl --utc --no-pager -o short-precise --since '{since}' --until '{until}'"
             text = cluster.machines[node.name].execute(command, check_return=False)[1]
             (folder / f"journal-{node.name}.txt").write_text(text)
 
 
 def moment(text: str, seconds: int) -> str:
     """A time of ginkgo's report, moved by some seconds, as journalctl takes it."""
-    time_of_day = datetime.fromisoformat(text[:19]) + timedelta(seconds=seconds)
-    zone = text[-6:] if text[-6] in "+-" else "UTC"
-    return f"{time_of_day:%Y-%m-%d %H:%M:%S} {zone}"
+    zone = text[-6:] if text[-6] in "+-" else "+00:00"
+    moved = datetime.fromisoformat(text[:19] + zone) + timedelta(seconds=seconds)
+    return f"{moved.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def table(specs: list[Spec]) -> str:

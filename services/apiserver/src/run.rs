@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::settings::Settings;
 use crate::store::kv::Kv;
 use crate::store::{Store, compact};
-use crate::sub::connect::Kubelets;
+use crate::sub::forward::Kubelets;
 
 fn connect(settings: &Settings) -> anyhow::Result<Kv> {
     let identity = match (&settings.datastore_cert_file, &settings.datastore_key_file) {

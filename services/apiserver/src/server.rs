@@ -44,7 +44,7 @@ pub struct Server {
     /// Roles and bindings.
     pub policy: crate::auth::rbac::SharedPolicy,
     /// The way to kubelets.
-    pub kubelets: crate::sub::connect::Kubelets,
+    pub kubelets: crate::sub::forward::Kubelets,
     /// Discovery and OpenAPI.
     pub documents: crate::endpoints::documents::Documents,
     /// API servers behind this one.

@@ -296,7 +296,8 @@ fn kill_all(dir: &Path) -> io::Result<()> {
         kill_all(&child)?;
     }
     let processes = std::fs::read_to_string(dir.join("cgroup.procs"))?;
-    for process in processes.lines().filter_map(|l| l.parse().ok()) {
+    // A process the kubelet's pid namespace does not show is listed as 0; to kill(2) that is the caller's own group.
+    for process in processes.lines().filter_map(|l| l.parse::<i32>().ok()).filter(|pid| *pid > 0) {
         match nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
             Err(e) => return Err(e.into()),

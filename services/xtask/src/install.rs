@@ -75,11 +75,6 @@ fn copy(source: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether an installation can be started as a server.
-pub(crate) fn is_startable(repository: &Repository) -> bool {
-    repository.path("units/k3s-rs-server.target").exists()
-}
-
 /// Lays out the files of `units/`; a checkout without that folder has none.
 fn units(source: &Path, destdir: &Path) -> Result<()> {
     for file in files(source)? {

@@ -1,6 +1,7 @@
 //! `test`: every test of the repository, one after another, with a count at the end.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -120,29 +121,30 @@ fn python(repository: &Repository, arguments: &str) -> Command {
 
 /// Upstream's clients on our API server and datastore, as plain processes.
 fn spine(repository: &Repository, _slow: bool) -> Result<Command> {
-    let folder = repository.programs("dev");
-    let ours = ["k3s-rs-apiserver", "k3s-rs-datastore"].map(str::to_owned);
-    crate::binaries::build(repository, "dev", &ours, &folder)?;
+    let root = installation(repository)?;
     let names = ["clients", "shared", "disk", "sync", "snapshot"].map(|name| format!("spine.test_{name}"));
     let mut tests = python(repository, &format!("-W ignore -m unittest {}", names.join(" ")));
-    tests.env("K3S_RS_BIN", folder);
+    tests.env("K3S_RS_BIN", root.join(install::DAEMONS));
     Ok(tests)
 }
 
 /// The scenarios; one installation of ours serves all that want one.
 fn scenarios(repository: &Repository, slow: bool) -> Result<Command> {
-    let mut words = vec!["scenarios".to_owned()];
+    let root = installation(repository)?;
+    let mut words = vec!["scenarios".to_owned(), format!("--root={}", root.display())];
     words.extend(slow.then(|| "--slow".to_owned()));
-    if install::is_startable(repository) {
-        let root = repository.image();
-        install::install(repository, "dev", &root)?;
-        words.push(format!("--root={}", root.display()));
-        let mut scenarios = cluster(repository, words);
-        // for those that put some of our parts into a cluster of upstream's
-        scenarios.env("K3S_RS_BIN", root.join(install::DAEMONS));
-        return Ok(scenarios);
-    }
-    Ok(cluster(repository, words))
+    let mut scenarios = cluster(repository, words);
+    // for those that put some of our parts into a cluster of upstream's
+    scenarios.env("K3S_RS_BIN", root.join(install::DAEMONS));
+    Ok(scenarios)
+}
+
+/// An installation of what is checked out. Both steps that want programs want this one: cargo would build the libraries
+/// anew for another choice of packages.
+fn installation(repository: &Repository) -> Result<PathBuf> {
+    let root = repository.image();
+    install::install(repository, "dev", &root)?;
+    Ok(root)
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ impl Condition {
 
 /// Looks after all of them for ever.
 pub async fn run(server: Arc<Server>) {
+    server.health.done("poststarthook/apiservice-discovery-controller");
+    server.health.done("poststarthook/apiservice-status-remote-available-controller");
     let mut pause = RETRY;
     loop {
         let aggregator = &server.aggregator;

@@ -16,7 +16,7 @@ use super::{ApiService, Remote};
 use crate::auth::User;
 use crate::http::response;
 use crate::server::Server;
-use crate::sub::connect::{hop_by_hop, splice};
+use crate::sub::forward::{hop_by_hop, splice};
 
 /// Answers a request by what the other server says to it.
 pub async fn pass_on(

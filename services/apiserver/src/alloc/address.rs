@@ -75,13 +75,9 @@ pub async fn claim(
     address: IpAddr,
     owner: Owner<'_>,
 ) -> Result<std::result::Result<(), String>> {
-    let ranges = ranges(server)?;
-    if !ranges.iter().any(|r| r.contains(address)) {
-        let list: Vec<String> = ranges.iter().map(ToString::to_string).collect();
-        return Ok(Err(format!(
-            "failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
-            list.join(",")
-        )));
+    if !ranges(server)?.iter().any(|range| range.contains(address)) {
+        let why = "the provided network does not match the current range";
+        return Ok(Err(format!("failed to allocate IP {address}: {why}")));
     }
     if take(server, address, owner).await? {
         return Ok(Ok(()));

@@ -2,6 +2,7 @@
 //! upstream's keys, so that several API servers may share it.
 
 pub mod address;
+mod families;
 pub mod ports;
 pub mod range;
 pub mod service;

@@ -10,7 +10,7 @@ use meta::field;
 use schema::{Object, Value};
 
 use super::address::{self, Owner};
-use super::{Allocated, Freed, ports};
+use super::{Allocated, Freed, families, ports};
 use crate::errors::{self, Result};
 use crate::server::Server;
 use crate::verbs::Call;
@@ -26,7 +26,8 @@ fn invalid(object: &Object, problem: field::Error) -> errors::Error {
     errors::invalid("", "Service", object.name(), &[problem])
 }
 
-fn addresses(object: &Object) -> Vec<String> {
+/// The addresses a Service asks for or has.
+pub(super) fn addresses(object: &Object) -> Vec<String> {
     let list = object.list_at(&["spec", "clusterIPs"]).iter().filter_map(Value::as_str);
     let mut all: Vec<String> = list.map(str::to_owned).collect();
     let first = object.str_at(&["spec", "clusterIP"]);
@@ -36,58 +37,18 @@ fn addresses(object: &Object) -> Vec<String> {
     all
 }
 
-fn strings(values: &[String]) -> Vec<Value> {
+/// Strings as a list.
+pub(super) fn strings(values: &[String]) -> Vec<Value> {
     values.iter().map(|v| Value::from(v.as_str())).collect()
-}
-
-/// Fills policy and families from what is asked and what the cluster has.
-fn families(server: &Arc<Server>, object: &mut Object) -> Result<Vec<String>> {
-    let ranges = server.settings.service_ranges().map_err(errors::internal)?;
-    let dual = ranges.iter().any(|r| r.is_ipv4()) && ranges.iter().any(|r| !r.is_ipv4());
-    let primary = ranges.first().map_or("IPv4", |r| r.family());
-    let mut families: Vec<String> =
-        object.list_at(&["spec", "ipFamilies"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let given = addresses(object);
-    if families.is_empty() {
-        for address in given.iter().filter_map(|a| a.parse::<IpAddr>().ok()) {
-            families.push(if address.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned());
-        }
-    }
-    let headless = given.first().is_some_and(|a| a == "None");
-    let selectorless = object.map_at(&["spec", "selector"]).is_none_or(schema::Map::is_empty);
-    let policy = match object.str_at(&["spec", "ipFamilyPolicy"]) {
-        "" if headless && selectorless && families.is_empty() => "RequireDualStack".to_owned(),
-        "" if families.len() > 1 => "RequireDualStack".to_owned(),
-        "" => "SingleStack".to_owned(),
-        other => other.to_owned(),
-    };
-    if families.is_empty() {
-        families.push(primary.to_owned());
-    }
-    let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
-    let both = policy == "RequireDualStack" || (policy == "PreferDualStack" && dual);
-    if both && families.len() == 1 && (dual || (headless && selectorless)) {
-        families.push(other.to_owned());
-    }
-    if policy == "RequireDualStack" && !dual && !(headless && selectorless) {
-        let detail = "this cluster is not configured for dual-stack services";
-        return Err(invalid(object, field::Error::invalid_str("spec.ipFamilyPolicy", &policy, detail)));
-    }
-    if policy == "SingleStack" {
-        families.truncate(1);
-    }
-    object.set(&["spec", "ipFamilyPolicy"], policy);
-    object.set(&["spec", "ipFamilies"], strings(&families));
-    Ok(families)
 }
 
 async fn take_addresses(
     call: &Call,
     object: &mut Object,
+    families: &[String],
     allocated: &mut Allocated,
     dry_run: bool,
 ) -> Result<()> {
-    let families = families(&call.server, object)?;
     let given = addresses(object);
     if given.first().is_some_and(|a| a == "None") {
         object.set(&["spec", "clusterIP"], "None");
@@ -107,10 +68,7 @@ async fn take_addresses(
                 })?;
                 if !dry_run && !allocated.addresses.contains(&parsed) {
                     if let Err(why) = address::claim(&call.server, parsed, owner).await? {
-                        let list = format!(
-                            "[]string{{{}}}",
-                            given.iter().map(|g| format!("{g:?}")).collect::<Vec<_>>().join(", ")
-                        );
+                        let list = serde_json::Value::from(given.clone()).to_string();
                         return Err(invalid(object, field::Error::invalid("spec.clusterIPs", list, why)));
                     }
                     allocated.addresses.push(parsed);
@@ -261,8 +219,10 @@ pub async fn create(call: &Call, object: &mut Object, dry_run: bool) -> Result<A
     if kind(object) == "ExternalName" {
         return Ok(allocated);
     }
+    kinds::normalize_cluster_ips(object, None);
     let taken = async {
-        take_addresses(call, object, &mut allocated, dry_run).await?;
+        let families = families::init(&call.server, object, None)?;
+        take_addresses(call, object, &families, &mut allocated, dry_run).await?;
         if may_have_node_ports(object) {
             take_ports(call, object, &[], &mut allocated, dry_run).await?;
         }
@@ -287,9 +247,7 @@ fn patch_from_old(object: &mut Object, old: &Object) {
     if kind(object) == "ExternalName" || kind(old) == "ExternalName" {
         return;
     }
-    for path in
-        [["spec", "clusterIP"], ["spec", "clusterIPs"], ["spec", "ipFamilies"], ["spec", "ipFamilyPolicy"]]
-    {
+    for path in [["spec", "clusterIP"], ["spec", "clusterIPs"]] {
         let missing = match object.at(&path) {
             None | Some(Value::Null) => true,
             Some(Value::Str(s)) => s.is_empty(),
@@ -346,16 +304,18 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
         }
         return Ok(allocated);
     }
+    kinds::normalize_cluster_ips(object, Some(old));
     let taken = async {
         let had = addresses(old);
+        let families = families::init(&call.server, object, Some(old))?;
         if kind(old) == "ExternalName"
-            || addresses(object).len() < object.list_at(&["spec", "ipFamilies"]).len()
+            || addresses(object).len() < families.len()
             || addresses(object).is_empty()
         {
             // addresses it has already are its own
             allocated.addresses.extend(had.iter().filter_map(|a| a.parse::<IpAddr>().ok()));
             let before = allocated.addresses.len();
-            take_addresses(call, object, &mut allocated, dry_run).await?;
+            take_addresses(call, object, &families, &mut allocated, dry_run).await?;
             allocated.addresses.drain(..before);
         }
         let held: Vec<u16> = node_ports(old).into_iter().map(|(_, p, _)| p).filter(|p| *p > 0).collect();
@@ -370,7 +330,12 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
         if !dry_run {
             let now: Vec<u16> = node_ports(object).into_iter().map(|(_, p, _)| p).collect();
             let freed: Vec<u16> = held.into_iter().filter(|p| !now.contains(p)).collect();
-            allocated.freed.ports = freed;
+            // a second address that was let go
+            let now = addresses(object);
+            let gone = had.iter().skip(1).filter(|address| !now.contains(address));
+            let addresses = gone.filter_map(|address| address.parse().ok()).collect();
+            let (namespace, name) = (old.namespace().to_owned(), old.name().to_owned());
+            allocated.freed = Freed { addresses, ports: freed, namespace, name };
         }
         Ok(())
     };

@@ -14,7 +14,9 @@ use crate::request::info::query_pairs;
 use crate::server::Server;
 
 /// Start-up steps as upstream names their checks; each is done once.
-pub const STEPS: [&str; 8] = [
+pub const STEPS: [&str; 14] = [
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/storage-readiness",
     "poststarthook/bootstrap-controller",
     "poststarthook/priority-and-fairness-config-producer",
     "poststarthook/rbac/bootstrap-roles",
@@ -22,7 +24,11 @@ pub const STEPS: [&str; 8] = [
     "poststarthook/start-kubernetes-service-cidr-controller",
     "poststarthook/start-system-namespaces-controller",
     "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/apiservice-discovery-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
     "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
 ];
 
 /// What is ready.
@@ -133,7 +139,11 @@ impl Health {
             return response::text(StatusCode::NOT_FOUND, "404 page not found\n");
         }
         match self.check(server, name).await {
-            Ok(()) => response::text(StatusCode::OK, "ok"),
+            Ok(()) => {
+                let mut answer = response::text(StatusCode::OK, "ok");
+                answer.headers_mut().remove(http::header::X_CONTENT_TYPE_OPTIONS);
+                answer
+            }
             Err(error) => {
                 let text = format!("internal server error: {error}\n");
                 response::text(StatusCode::INTERNAL_SERVER_ERROR, text)

@@ -26,11 +26,15 @@ pub async fn answer(
     _user: &User,
     request: Request<Incoming>,
 ) -> Result<Response<Body>> {
+    let path = info.path.trim_end_matches('/');
+    let query = request.uri().query();
+    // health is told whatever the method
+    if matches!(path, "/healthz" | "/livez" | "/readyz") {
+        return Ok(server.health.all(server, &path[1..], query).await);
+    }
     if !matches!(info.verb, "get" | "head") {
         return Err(errors::method_not_allowed());
     }
-    let path = info.path.trim_end_matches('/');
-    let query = request.uri().query();
     match path {
         "" => Ok(response::json(server.documents.paths(server))),
         "/version" => Ok(response::json(version::document())),
@@ -42,7 +46,6 @@ pub async fn answer(
             );
             Ok(answer)
         }
-        "/healthz" | "/livez" | "/readyz" => Ok(server.health.all(server, &path[1..], query).await),
         "/.well-known/openid-configuration" => issuer::configuration(server),
         "/openid/v1/jwks" => issuer::keys(server),
         _ => {

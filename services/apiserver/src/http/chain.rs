@@ -25,7 +25,7 @@ use crate::request::RequestInfo;
 use crate::request::info::query_pairs;
 use crate::server::Server;
 use crate::sub;
-use crate::verbs::Call;
+use crate::verbs::{Call, patch};
 
 /// The largest body of a request.
 const MAX_BODY: usize = 3 << 20;
@@ -310,7 +310,10 @@ async fn resource(
         _ => read_body(request).await?,
     };
     audited.body(&body);
-    let warnings = deprecation(&info).map(str::to_owned).into_iter().collect();
+    // a patch of a type that is none is refused before anybody looks at what it is for
+    let content = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let known = info.verb != "patch" || patch::has_type(content);
+    let warnings = deprecation(&info).filter(|_| known).map(str::to_owned).into_iter().collect();
     let call = Call {
         server: server.clone(),
         endpoint,

@@ -9,10 +9,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use web::Body;
 
 use crate::errors::{self, Result};
@@ -35,7 +37,7 @@ pub enum Content {
 
 /// A client's wish to speak WebSocket.
 pub struct Wish {
-    upgrade: hyper::upgrade::OnUpgrade,
+    upgrade: OnUpgrade,
     accept: String,
     protocols: Vec<String>,
 }
@@ -43,6 +45,21 @@ pub struct Wish {
 fn says(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
+}
+
+/// The last message of a connection that ends as it should: clients take one without a code for a failure.
+pub fn farewell() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
+}
+
+/// The subprotocols a request names that asks for a WebSocket.
+pub fn protocols(headers: &HeaderMap) -> Vec<String> {
+    if !says(headers, header::UPGRADE, "websocket") || !says(headers, header::CONNECTION, "upgrade") {
+        return Vec::new();
+    }
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let protocols = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    protocols.map(|p| p.trim().to_owned()).filter(|p| !p.starts_with(BEARER)).collect()
 }
 
 impl Wish {
@@ -55,10 +72,32 @@ impl Wish {
         let digest =
             ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes());
         let accept = base64::engine::general_purpose::STANDARD.encode(digest);
-        let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-        let protocols = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        let protocols = protocols.map(|p| p.trim().to_owned()).filter(|p| !p.starts_with(BEARER)).collect();
+        let protocols = protocols(headers);
         Some(Self { accept, protocols, upgrade: hyper::upgrade::on(request) })
+    }
+
+    /// The subprotocols the client knows.
+    pub fn protocols(&self) -> &[String] {
+        &self.protocols
+    }
+
+    /// The answer that grants it with a subprotocol, and what becomes the connection once that is sent.
+    ///
+    /// # Errors
+    /// The answer cannot be made.
+    pub fn accept(self, protocol: Option<&str>) -> Result<(Response<Body>, OnUpgrade)> {
+        let mut switch = Response::new(web::empty());
+        *switch.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = switch.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        let accept = HeaderValue::from_str(&self.accept).map_err(errors::internal)?;
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(protocol) = protocol {
+            let chosen = HeaderValue::from_str(protocol).map_err(errors::internal)?;
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+        }
+        Ok((switch, self.upgrade))
     }
 
     /// How a log is wanted: the first protocol both know.
@@ -75,20 +114,11 @@ impl Wish {
         if !answer.status().is_success() {
             return Ok(answer);
         }
-        let mut switch = Response::new(web::empty());
-        *switch.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = switch.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        let accept = HeaderValue::from_str(&self.accept).map_err(errors::internal)?;
-        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(protocol) = self.protocols.first() {
-            let chosen = HeaderValue::from_str(protocol).map_err(errors::internal)?;
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
-        }
+        let protocol = self.protocols.first().cloned();
+        let (switch, upgrade) = self.accept(protocol.as_deref())?;
         let body = answer.into_body();
         tokio::spawn(async move {
-            if let Err(error) = pump(self.upgrade, body, content).await {
+            if let Err(error) = pump(upgrade, body, content).await {
                 tracing::debug!(error = %error, "a WebSocket ended");
             }
         });
@@ -97,7 +127,7 @@ impl Wish {
 }
 
 async fn pump(
-    upgrade: hyper::upgrade::OnUpgrade,
+    upgrade: OnUpgrade,
     mut body: Body,
     content: Content,
 ) -> std::result::Result<(), web::BoxError> {
@@ -122,7 +152,7 @@ async fn pump(
             sink.send(message).await?;
         }
     }
-    sink.close().await?;
+    sink.send(farewell()).await?;
     Ok(())
 }
 

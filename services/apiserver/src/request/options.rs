@@ -197,6 +197,15 @@ pub fn manager_from_agent(agent: &str) -> String {
     if name.is_empty() { "unknown".into() } else { name }
 }
 
+/// What is said of dry runs that are none: all that was asked for, as a list.
+///
+/// # Upstream
+/// `k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go` `ValidateDryRun`
+fn dry_run_problem(asked: &[String]) -> field::Error {
+    let asked = serde_json::Value::from(asked).to_string();
+    field::Error::new(field::ErrorKind::NotSupported, "dryRun", asked, "supported values: \"All\"")
+}
+
 impl WriteOptions {
     /// Reads and checks the query of a write. `kind` names the options in errors (`CreateOptions`, …); with
     /// `apply` the manager must be given and `force` is allowed.
@@ -208,7 +217,7 @@ impl WriteOptions {
                 "dryRun" if value == "All" => o.dry_run = true,
                 "dryRun" if value.is_empty() => {}
                 "dryRun" => {
-                    problems.push(field::Error::not_supported("dryRun", &value, &["All"]));
+                    problems.push(dry_run_problem(&[value]));
                 }
                 "fieldManager" => o.field_manager = value,
                 "force" if !value.is_empty() => o.force = Some(boolean(&value)),
@@ -308,13 +317,11 @@ impl DeleteOptions {
         let mut o =
             Self { grace: body.get("gracePeriodSeconds").and_then(|v| v.as_i64()), ..Self::default() };
         let mut problems = Vec::new();
-        for value in body.get("dryRun").and_then(|v| v.as_array()).into_iter().flatten() {
-            match value.as_str() {
-                Some("All") => o.dry_run = true,
-                other => {
-                    problems.push(field::Error::not_supported("dryRun", other.unwrap_or(""), &["All"]));
-                }
-            }
+        let asked = body.get("dryRun").and_then(|v| v.as_array()).into_iter().flatten();
+        let asked: Vec<String> = asked.map(|v| v.as_str().unwrap_or("").to_owned()).collect();
+        o.dry_run = asked.iter().any(|value| value == "All");
+        if asked.iter().any(|value| value != "All") {
+            problems.push(dry_run_problem(&asked));
         }
         if let Some(preconditions) = body.get("preconditions").and_then(|v| v.as_object()) {
             let text = |key: &str| preconditions.get(key).and_then(|v| v.as_str()).map(str::to_owned);

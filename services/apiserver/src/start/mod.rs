@@ -162,6 +162,9 @@ where
 /// Puts everything in place, then keeps it up for ever.
 pub async fn run(server: Arc<Server>) {
     server.store.reach(1, Duration::from_secs(3600)).await;
+    // one cache holds what upstream's informers and its storages' caches do
+    server.health.done("poststarthook/generic-apiserver-start-informers");
+    server.health.done("poststarthook/storage-readiness");
     until_done(&server, "poststarthook/start-system-namespaces-controller", namespaces::ensure_all).await;
     until_done(&server, "poststarthook/rbac/bootstrap-roles", rbac::reconcile).await;
     let flows = "poststarthook/priority-and-fairness-config-producer";
@@ -173,7 +176,10 @@ pub async fn run(server: Arc<Server>) {
     until_done(&server, "poststarthook/bootstrap-controller", kubernetes_service::ensure_all).await;
     let authentication = "poststarthook/start-cluster-authentication-info-controller";
     until_done(&server, authentication, authentication::ensure_all).await;
+    until_done(&server, "poststarthook/start-kube-apiserver-identity-lease-controller", identity::renew)
+        .await;
     until_done(&server, "poststarthook/kube-apiserver-autoregistration", api_services::ensure_all).await;
+    server.health.done("autoregister-completion");
     loop {
         for (what, round) in [
             ("namespaces", namespaces::ensure_all(server.clone()).await),

@@ -67,7 +67,9 @@ pub fn decode(token: &str, prefix: &str) -> Result<Continue> {
 fn illegal(error: &base64::DecodeError) -> String {
     use base64::DecodeError::{InvalidByte, InvalidLastSymbol, InvalidLength, InvalidPadding};
     let at = match error {
-        InvalidByte(at, _) | InvalidLastSymbol(at, _) | InvalidLength(at) => *at,
+        InvalidByte(at, _) | InvalidLastSymbol(at, _) => *at,
+        // a last group that is none begins there
+        InvalidLength(length) => length - length % 4,
         InvalidPadding => 0,
     };
     format!("illegal base64 data at input byte {at}")

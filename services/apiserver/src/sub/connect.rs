@@ -1,70 +1,28 @@
 //! What is passed on: exec, attach, portforward and logs to kubelets, `proxy` to kubelets, pods and services.
 //!
-//! Upgrades (SPDY, WebSocket) are handed through byte by byte. Container runtimes know WebSocket's subprotocols up to
-//! `v4.channel.k8s.io`; upstream translates `v5`, which can end standard input alone, to SPDY, and this server does not yet.
-//!
 //! # Upstream
 //! `pkg/registry/core/pod/rest/subresources.go`, `pkg/registry/core/pod/strategy.go`
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{self, HeaderName};
+use http::header;
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use meta::field;
-use rustls::pki_types::ServerName;
 use schema::{Object, Value};
-use tokio::net::TcpStream;
 use web::Body;
 
+use super::forward::{Target, pass_on};
 use super::proxy;
-use super::rewrite::{self, Links};
+use super::stream::{self, Streams};
 use crate::admission::{Operation, Request as Admitted};
-use crate::auth::{User, front_proxy};
+use crate::auth::User;
 use crate::errors::{self, Result};
 use crate::http::websocket::Wish;
 use crate::registry::Endpoint;
 use crate::request::RequestInfo;
 use crate::request::info::query_pairs;
 use crate::server::Server;
-use crate::settings::Settings;
-
-/// The way to kubelets: how connections to them are secured.
-pub struct Kubelets {
-    kubelet: Arc<rustls::ClientConfig>,
-    insecure: Arc<rustls::ClientConfig>,
-}
-
-impl Kubelets {
-    /// Reads certificates.
-    ///
-    /// # Errors
-    /// A file cannot be read.
-    pub fn from_settings(settings: &Settings) -> anyhow::Result<Self> {
-        let files = (&settings.kubelet_client_certificate, &settings.kubelet_client_key);
-        let identity = match files {
-            (Some(certificate), Some(key)) => Some((certificate.as_path(), key.as_path())),
-            _ => None,
-        };
-        let authority = settings.kubelet_certificate_authority.as_deref();
-        Ok(Self {
-            kubelet: Arc::new(crate::tls::client_config(authority, identity)?),
-            insecure: Arc::new(crate::tls::client_config(None, None)?),
-        })
-    }
-}
-
-/// Where a request goes.
-pub(super) struct Target {
-    pub(super) tls: bool,
-    pub(super) kubelet: bool,
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) path: String,
-}
 
 /// Passes a request on.
 pub async fn run(
@@ -99,13 +57,19 @@ pub async fn run(
     {
         return Ok(redirect(request.uri()));
     }
+    if let ("pods", verb @ ("exec" | "attach" | "portforward")) =
+        (info.resource.as_str(), info.subresource.as_str())
+    {
+        stream::may_create(server, &info, &user).await?;
+        let (target, streams) = stream_target(server, &info, verb, &request).await?;
+        return stream::serve(server, target, streams, request).await;
+    }
     let target = match (info.resource.as_str(), info.subresource.as_str()) {
         ("pods", "log") => match log(server, &info, &request).await? {
             Some(target) => target,
             None => return Ok(no_content()),
         },
-        ("pods", "proxy") => proxy::pod(server, &info).await?,
-        ("pods", verb) => stream(server, &info, verb, &request).await?,
+        ("pods", _) => proxy::pod(server, &info).await?,
         ("services", _) => proxy::service(server, &info).await?,
         _ => proxy::node(server, &info).await?,
     };
@@ -291,12 +255,13 @@ fn log_options<'a>(info: &RequestInfo, value: impl Fn(&str) -> &'a str) -> Resul
     }
 }
 
-async fn stream(
+/// Where a stream leads: a kubelet's address with the request's options, and the streams that are wanted of a container.
+async fn stream_target(
     server: &Arc<Server>,
     info: &RequestInfo,
     verb: &str,
     request: &Request<Incoming>,
-) -> Result<Target> {
+) -> Result<(Target, Option<Streams>)> {
     let pod = pod(server, info).await?;
     let query = query_pairs(request.uri().query());
     let value = |key: &str| query.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
@@ -306,161 +271,23 @@ async fn stream(
         let ports: Vec<(&str, &str)> =
             query.iter().filter(|(k, _)| k == "ports").map(|(_, v)| ("port", v.as_str())).collect();
         let path = format!("/portForward/{namespace}/{name}{}", query_with(&ports));
-        return Ok(Target { tls: true, kubelet: true, host, port, path });
+        return Ok((Target { tls: true, kubelet: true, host, port, path }, None));
     }
     let container = container(&pod, value("container"))?;
     let (host, port) = kubelet(server, &info.resource, &scheduled(&pod)?).await?;
-    let mut pairs = Vec::new();
-    for (from, to) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")] {
-        if switch(value(from)) {
-            pairs.push((to, "1"));
-        }
-    }
+    let asked = |key: &str| switch(value(key));
+    let streams = Streams {
+        stdin: asked("stdin"),
+        stdout: asked("stdout"),
+        stderr: asked("stderr"),
+        tty: asked("tty"),
+    };
+    let wanted = [streams.stdin, streams.stdout, streams.stderr, streams.tty];
+    let names = ["input", "output", "error", "tty"].into_iter().zip(wanted);
+    let mut pairs: Vec<_> = names.filter(|(_, wanted)| *wanted).map(|(name, _)| (name, "1")).collect();
     if verb == "exec" {
         pairs.extend(query.iter().filter(|(k, _)| k == "command").map(|(k, v)| (k.as_str(), v.as_str())));
     }
     let path = format!("/{verb}/{namespace}/{name}/{container}{}", query_with(&pairs));
-    Ok(Target { tls: true, kubelet: true, host, port, path })
-}
-
-/// Headers that are about one connection only.
-pub(crate) fn hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str(),
-        "connection" | "upgrade" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
-    )
-}
-
-async fn pass_on(
-    server: &Arc<Server>,
-    target: &Target,
-    request: Request<Incoming>,
-) -> Result<Response<Body>> {
-    let dial = |e: &dyn std::fmt::Display| {
-        errors::unavailable(format!(
-            "error trying to reach service: dial tcp {}:{}: {e}",
-            target.host, target.port
-        ))
-    };
-    let tcp = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(|e| dial(&e))?;
-    tcp.set_nodelay(true).map_err(|e| dial(&e))?;
-    if !target.tls {
-        return exchange(TokioIo::new(tcp), target, request).await;
-    }
-    let config = if target.kubelet { &server.kubelets.kubelet } else { &server.kubelets.insecure };
-    let name = match target.host.parse::<IpAddr>() {
-        Ok(address) => ServerName::IpAddress(address.into()),
-        Err(_) => ServerName::try_from(target.host.clone()).map_err(|e| dial(&e))?,
-    };
-    let tls =
-        tokio_rustls::TlsConnector::from(config.clone()).connect(name, tcp).await.map_err(|e| dial(&e))?;
-    exchange(TokioIo::new(tls), target, request).await
-}
-
-async fn exchange<I>(io: I, target: &Target, mut request: Request<Incoming>) -> Result<Response<Body>>
-where
-    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(io).await.map_err(errors::internal)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(error = %error, "a proxied connection ended");
-        }
-    });
-    let upgrade = request.headers().get(header::UPGRADE).cloned();
-    let links = links(target, &request);
-    let ours = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    let (parts, body) = request.into_parts();
-    let mut path = target.path.clone();
-    if !path.contains('?')
-        && let Some(query) = parts.uri.query()
-        && !target.kubelet_stream()
-    {
-        path = format!("{path}?{query}");
-    }
-    let mut onward =
-        Request::builder().method(parts.method).uri(path).body(body).map_err(errors::internal)?;
-    for (name, value) in &parts.headers {
-        if !hop_by_hop(name) && *name != header::HOST && *name != header::AUTHORIZATION {
-            onward.headers_mut().append(name.clone(), value.clone());
-        }
-    }
-    front_proxy::clear(onward.headers_mut());
-    if let Some(links) = &links
-        && let Ok(uri) = HeaderValue::from_str(&format!("{}{}", links.prefix, target.path))
-    {
-        onward.headers_mut().insert("x-forwarded-uri", uri);
-    }
-    let host = target.authority();
-    onward.headers_mut().insert(header::HOST, HeaderValue::from_str(&host).map_err(errors::internal)?);
-    if let Some(upgrade) = upgrade {
-        onward.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        onward.headers_mut().insert(header::UPGRADE, upgrade);
-    }
-    let mut answer = sender.send_request(onward).await.map_err(|e| errors::unavailable(e.to_string()))?;
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(ours) = ours
-    {
-        let theirs = hyper::upgrade::on(&mut answer);
-        tokio::spawn(splice(ours, theirs));
-        let (parts, _) = answer.into_parts();
-        return Ok(Response::from_parts(parts, web::empty()));
-    }
-    let (mut parts, body) = answer.into_parts();
-    let dropped: Vec<HeaderName> = parts.headers.keys().filter(|n| hop_by_hop(n)).cloned().collect();
-    for name in dropped {
-        parts.headers.remove(name);
-    }
-    let body = body.map_err(|e| -> web::BoxError { Box::new(e) }).boxed_unsync();
-    match links {
-        Some(links) => rewrite::answer(&links, Response::from_parts(parts, body)).await,
-        None => Ok(Response::from_parts(parts, body)),
-    }
-}
-
-/// How the links of what a proxy answers are rewritten; streams of kubelets have none.
-fn links(target: &Target, request: &Request<Incoming>) -> Option<Links> {
-    if target.kubelet_stream() {
-        return None;
-    }
-    let uri = request.uri();
-    let asked = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
-    let host = asked.or_else(|| uri.authority().map(|a| a.as_str())).unwrap_or("");
-    let path = target.path.split('?').next().unwrap_or("");
-    let prefix = uri.path().strip_suffix(path).unwrap_or(uri.path()).trim_end_matches('/');
-    Some(Links { source: target.authority(), host: host.to_owned(), prefix: prefix.to_owned() })
-}
-
-impl Target {
-    /// `host:port`.
-    fn authority(&self) -> String {
-        if self.host.contains(':') {
-            return format!("[{}]:{}", self.host, self.port);
-        }
-        format!("{}:{}", self.host, self.port)
-    }
-
-    /// Whether the path is made of the request's options already.
-    fn kubelet_stream(&self) -> bool {
-        self.kubelet
-            && ["/containerLogs/", "/exec/", "/attach/", "/portForward/"]
-                .iter()
-                .any(|p| self.path.starts_with(p))
-    }
-}
-
-/// Hands bytes through between two upgraded connections until one ends.
-pub(crate) async fn splice(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
-    let (ours, theirs) = match tokio::try_join!(ours, theirs) {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(error = %error, "an upgrade did not happen");
-            return;
-        }
-    };
-    let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await {
-        tracing::debug!(error = %error, "a stream ended");
-    }
+    Ok((Target { tls: true, kubelet: true, host, port, path }, Some(streams)))
 }

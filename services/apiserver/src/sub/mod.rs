@@ -3,10 +3,12 @@
 pub mod binding;
 pub mod connect;
 pub mod eviction;
+pub mod forward;
 pub mod proxy;
 pub mod review;
 pub mod rewrite;
 pub mod scale;
+mod stream;
 pub mod token;
 
 use std::sync::Arc;

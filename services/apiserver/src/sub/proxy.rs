@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use schema::Value;
 
-use super::connect::{self, Target};
+use super::connect;
+use super::forward::Target;
 use crate::errors::{self, Result};
 use crate::request::RequestInfo;
 use crate::server::Server;

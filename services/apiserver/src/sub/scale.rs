@@ -115,7 +115,20 @@ fn apply(call: &Call, old: &Object, body: &Value, options: &WriteOptions) -> Res
     let tree = Value::Map(applied.into_root());
     let object = call.endpoint.schema.apply(Some(old), &tree, options.force.unwrap_or(false), writer);
     let insists_on = text(&["metadata", "resourceVersion"]);
-    Ok(Computed { object: object.map_err(apply_error)?, managed: Managed::Done, insists_on })
+    let mut object = object.map_err(apply_error)?;
+    forget_time(&mut object, manager);
+    Ok(Computed { object, managed: Managed::Done, insists_on })
+}
+
+/// On its way through the scale, an applied entry loses its time.
+fn forget_time(object: &mut Object, manager: &str) {
+    let entries = object.at_mut(&["metadata", "managedFields"]).and_then(Value::as_list_mut);
+    for entry in entries.into_iter().flatten().filter_map(Value::as_map_mut) {
+        let is = |key: &str, text: &str| entry.get(key).and_then(Value::as_str) == Some(text);
+        if is("manager", manager) && is("operation", "Apply") && is("subresource", "scale") {
+            entry.remove("time");
+        }
+    }
 }
 
 fn check_name(call: &Call, name: &str) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::encode::Answer;
 use crate::errors::{self, Result};
 use crate::request::options::manager_from_agent;
 use crate::verbs::Call;
-use crate::verbs::meta::timestamp;
+use crate::verbs::meta::{new_uid, timestamp};
 
 const MIN_SECONDS: i64 = 600;
 const MAX_SECONDS: i64 = 1 << 32;
@@ -67,6 +67,7 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let expires = call.now + jiff::SignedDuration::from_secs(seconds);
     request.set(&["metadata", "name"], call.info.name.as_str());
     request.set(&["metadata", "namespace"], call.info.namespace.as_str());
+    request.set(&["metadata", "uid"], new_uid());
     request.set(&["metadata", "creationTimestamp"], timestamp(call.now));
     request.set(&["status", "token"], token);
     request.set(&["status", "expirationTimestamp"], timestamp(expires));

@@ -145,8 +145,8 @@ impl<'a> Deletion<'a> {
     }
 
     fn check_preconditions(&self, old: &Object) -> Result<()> {
-        // upstream names the kind here, not the resource
-        let gvk = &self.call.endpoint.face.gvk;
+        // upstream names the kind here, not the resource, and in the group it is stored as
+        let gvk = &self.call.endpoint.resource.kind.storage;
         let kind = meta::GroupResource { group: gvk.group.clone(), resource: gvk.kind.clone() };
         let refuse = |what: &str, wanted: &str, have: &str, since: &str| {
             let why = format!(

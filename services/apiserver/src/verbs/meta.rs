@@ -57,15 +57,14 @@ pub fn fill_new(object: &mut Object, now: jiff::Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the namespace of the object and of the URL one.
+/// Keeps the namespace of the object and of the URL one; an object that is in none gets none.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/registry/rest/meta.go` `EnsureObjectNamespaceMatchesRequestNamespace`
 pub fn agree_on_namespace(object: &mut Object, endpoint: &Endpoint, namespace: &str) -> Result<()> {
     if !endpoint.resource.kind.namespaced {
-        if object.namespace().is_empty() {
-            return Ok(());
-        }
-        return Err(errors::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+        object.metadata_mut().remove("namespace");
+        return Ok(());
     }
     if object.namespace().is_empty() {
         object.set(&["metadata", "namespace"], namespace);
@@ -78,10 +77,33 @@ pub fn agree_on_namespace(object: &mut Object, endpoint: &Endpoint, namespace: &
     Ok(())
 }
 
-/// Keeps what an update may not change.
+/// The object is the one the path names.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/endpoints/handlers/rest.go` `checkName`
+pub fn check_name(object: &Object, name: &str) -> Result<()> {
+    if object.name().is_empty() {
+        return Err(errors::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if object.name() != name {
+        return Err(errors::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            object.name()
+        )));
+    }
+    Ok(())
+}
+
+/// Keeps what an update may not change. A uid that is given stays, for the check to refuse it when it is another.
 pub fn keep_system_fields(object: &mut Object, old: &Object) {
+    let given = !object.uid().is_empty();
     let metadata = object.metadata_mut();
     for key in ["uid", "creationTimestamp", "deletionTimestamp", "selfLink", "generation"] {
+        if key == "uid" && given {
+            continue;
+        }
         metadata.remove(key);
         if let Some(value) = old.metadata().get(key) {
             metadata.insert(key.to_owned(), value.clone());
@@ -184,7 +206,7 @@ fn owners(object: &Object, problems: &mut Vec<field::Error>) {
             }
         }
         if owner.at(&["controller"]).and_then(Value::as_bool) == Some(true) {
-            let me = text("name").to_owned();
+            let me = format!("{}/{}", text("kind"), text("name"));
             if let Some(first) = &controller {
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {me}"

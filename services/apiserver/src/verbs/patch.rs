@@ -158,40 +158,34 @@ impl Source for Patch {
         if self.kind == Kind::Apply {
             let insists_on = self.body.at(&["metadata", "resourceVersion"]).and_then(Value::as_str);
             let insists_on = insists_on.unwrap_or("").to_owned();
-            let object = self.server_side_apply(call, Some(old))?;
+            let object = agreed(call, self.server_side_apply(call, Some(old))?)?;
             return Ok(Computed { object, managed: Managed::Done, insists_on });
         }
-        let object = self.apply_to(call, old)?;
-        let mut problems = moved(&object, old);
-        if call.endpoint.resource.kind.hooks.checks_metadata_again() {
-            problems.extend(problems.clone());
-        }
-        if !problems.is_empty() {
-            let gvk = &call.endpoint.resource.kind.storage;
-            return Err(errors::invalid(&gvk.group, &gvk.kind, old.name(), &problems));
-        }
+        let object = agreed(call, self.apply_to(call, old)?)?;
         let insists_on = object.resource_version().to_owned();
         Ok(Computed { object, managed: Managed::Update, insists_on })
     }
 }
 
-/// What says which object it is, and was patched. A patch has no precondition: another uid is an invalid one.
-fn moved(object: &Object, old: &Object) -> Vec<meta::field::Error> {
-    let uid = if object.uid().is_empty() { old.uid() } else { object.uid() };
-    [
-        ("metadata.name", object.name(), old.name()),
-        ("metadata.namespace", object.namespace(), old.namespace()),
-        ("metadata.uid", uid, old.uid()),
-    ]
-    .into_iter()
-    .filter(|(_, new, old)| new != old)
-    .map(|(path, new, _)| meta::field::Error::invalid_str(path, new, "field is immutable"))
-    .collect()
+/// What was patched, if it is still the object the path names. Another uid is found among what may not change.
+fn agreed(call: &Call, mut object: Object) -> Result<Object> {
+    super::meta::agree_on_namespace(&mut object, &call.endpoint, call.object_namespace())?;
+    super::meta::check_name(&object, &call.info.name)?;
+    Ok(object)
+}
+
+fn media_of(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or("").trim()
+}
+
+/// Whether a body of this type is a patch.
+pub fn has_type(content_type: &str) -> bool {
+    let media = media_of(content_type);
+    media == "application/strategic-merge-patch+json" || CUSTOM_TYPES.contains(&media)
 }
 
 fn read_kind(call: &Call) -> Result<Kind> {
-    let media = call.header("content-type").split(';').next().unwrap_or("").trim();
-    match media {
+    match media_of(call.header("content-type")) {
         "application/json-patch+json" => Ok(Kind::Json),
         "application/merge-patch+json" => Ok(Kind::Merge),
         "application/strategic-merge-patch+json" if call.endpoint.schema.is_built_in() => Ok(Kind::Strategic),
@@ -245,26 +239,21 @@ fn check_applied(call: &Call, body: &Value) -> Result<()> {
     if body.at(&["metadata", "managedFields"]).is_some_and(|m| !m.is_null()) {
         return Err(errors::bad_request("metadata.managedFields must be nil"));
     }
-    let name = text(&["metadata", "name"]);
-    if name != call.info.name {
-        return Err(errors::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            call.info.name
-        )));
-    }
     Ok(())
 }
 
 async fn create_applied(call: &Call, options: &WriteOptions) -> Result<create::Created> {
     let body = codec::parse_yaml_or_json(&call.body).map_err(|e| errors::bad_request(e.to_string()))?;
-    if body.at(&["metadata", "uid"]).and_then(Value::as_str).is_some_and(|u| !u.is_empty()) {
-        let why = "uid mismatch: the provided object specified uid, and no existing object was found";
-        return Err(errors::conflict(&call.endpoint.group_resource(), &call.info.name, why));
+    let uid = body.at(&["metadata", "uid"]).and_then(Value::as_str).unwrap_or("");
+    if !uid.is_empty() {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
+        return Err(errors::conflict(&call.endpoint.group_resource(), &call.info.name, &why));
     }
     let patch = Patch { kind: Kind::Apply, body, options: options.clone() };
-    let mut object = patch.server_side_apply(call, None)?;
+    let mut object = agreed(call, patch.server_side_apply(call, None)?)?;
     call.endpoint.default(&mut object);
-    super::meta::agree_on_namespace(&mut object, &call.endpoint, call.object_namespace())?;
     object.metadata_mut().remove("resourceVersion");
     create::create(call, object, options, Managed::Done).await
 }

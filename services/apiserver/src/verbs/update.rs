@@ -50,8 +50,8 @@ pub async fn run(call: &Call) -> Result<Answer> {
     let form = call.form(false)?;
     let options = WriteOptions::read(call.query.as_deref(), "UpdateOptions", call.agent(), None)?;
     let mut object = write::decode_body(call, options.validation)?;
-    check_name(call, &mut object)?;
     super::meta::agree_on_namespace(&mut object, &call.endpoint, call.object_namespace())?;
+    super::meta::check_name(&object, &call.info.name)?;
     call.endpoint.default(&mut object);
     let creates = call.endpoint.resource.kind.create_on_update && call.info.subresource.is_empty();
     let kept = creates.then(|| object.clone());
@@ -67,20 +67,6 @@ pub async fn run(call: &Call) -> Result<Answer> {
         }
         other => other.map(|done| done.answer(form)),
     }
-}
-
-fn check_name(call: &Call, object: &mut Object) -> Result<()> {
-    if object.name().is_empty() {
-        object.set(&["metadata", "name"], call.info.name.as_str());
-    }
-    if object.name() != call.info.name {
-        return Err(errors::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            object.name(),
-            call.info.name
-        )));
-    }
-    Ok(())
 }
 
 /// What became of a change.

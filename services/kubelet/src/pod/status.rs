@@ -72,10 +72,8 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
+/// A moment of the runtime's. None is the epoch, as upstream says of a container that ended before it was started.
 fn time(nanoseconds: i64) -> Option<Time> {
-    if nanoseconds == 0 {
-        return None;
-    }
     Timestamp::from_second(nanoseconds.div_euclid(1_000_000_000)).ok().map(Time) // the runtime's clock is in range
 }
 

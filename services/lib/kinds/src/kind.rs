@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use meta::field;
 use schema::{Map, Object};
 
+use crate::core::disabled;
 use crate::tree::{same, text};
 use crate::{Cell, Column, Context, Hooks, RowCondition};
 
@@ -87,10 +88,12 @@ impl Hooks for Entry {
             }
         }
         (self.kind.create)(cx, object);
+        disabled::drop(object, None);
     }
 
     fn prepare_update(&self, cx: &Context<'_>, object: &mut Object, old: &Object) {
         (self.kind.update)(cx, object, old);
+        disabled::drop(object, Some(old));
     }
 
     fn spec_changed(&self, object: &Object, old: &Object) -> Option<bool> {
@@ -111,7 +114,9 @@ impl Hooks for Entry {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        (self.kind.warnings)(object, old)
+        let mut warnings = (self.kind.warnings)(object, old);
+        warnings.extend(disabled::warnings(object, old));
+        warnings
     }
 
     fn checks_metadata_again(&self) -> bool {

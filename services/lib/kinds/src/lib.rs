@@ -23,3 +23,4 @@ pub use core::{normalize_cluster_ips, qos_class};
 pub use hooks::{Cell, Column, Context, Description, Hooks, Operation, RowCondition};
 pub use resource::{Face, StorageResource};
 pub use table::kinds;
+pub use validate::service_addresses;

@@ -1,6 +1,7 @@
 //! The core group.
 
 mod defaults;
+pub(crate) mod disabled;
 mod pod;
 mod pod_defaults;
 mod pod_level;

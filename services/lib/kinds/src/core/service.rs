@@ -13,6 +13,18 @@ pub(super) fn create(_: &Context<'_>, object: &mut Object) {
     let mut status = Map::new();
     status.insert("loadBalancer", Map::new());
     object.root_mut().insert("status", status);
+    drop_traffic_policy(object.root_mut().map_mut("spec"));
+}
+
+/// Nothing is routed to an external name inside the cluster; upstream leaves the policy out whenever it reads one.
+///
+/// # Upstream
+/// `pkg/registry/core/service/storage/storage.go` `defaultOnReadInternalTrafficPolicy`
+fn drop_traffic_policy(spec: &mut Map) {
+    // one that is none is for validation to refuse
+    if !needs_ip(spec) && matches!(text(spec, "internalTrafficPolicy"), "Cluster" | "Local") {
+        spec.remove("internalTrafficPolicy");
+    }
 }
 
 pub(super) fn update(cx: &Context<'_>, object: &mut Object, old: &Object) {
@@ -26,6 +38,7 @@ pub(super) fn update(cx: &Context<'_>, object: &mut Object, old: &Object) {
     let spec = object.root_mut().map_mut("spec");
     keep_allocated(spec, before);
     drop_type_dependent(spec, before);
+    drop_traffic_policy(spec);
     if text(spec, "type") != "LoadBalancer" {
         object.root_mut().map_mut("status").insert("loadBalancer", Map::new());
     }

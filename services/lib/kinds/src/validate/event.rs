@@ -6,7 +6,7 @@
 use meta::{content, field};
 use schema::{Map, Object};
 
-use super::{Errors, immutable, problems};
+use super::{Errors, identity, immutable, problems};
 use crate::Context;
 use crate::tree::{int, is_zero, map, text};
 
@@ -126,6 +126,7 @@ pub(crate) fn event_update(cx: &Context<'_>, object: &Object, old: &Object) -> E
     if !is_strict(cx) {
         return errors;
     }
+    identity(&mut errors, object, old);
     let (new, before) = (object.root(), old.root());
     if !crate::tree::same(new.get("series"), before.get("series")) {
         series(&mut errors, new);

@@ -8,7 +8,7 @@ use meta::{LabelSelector, field};
 use schema::{Map, Object, Value};
 
 use super::pod::template;
-use super::{Errors, child, immutable, label_selector, non_negative, one_of, shown};
+use super::{Errors, child, identity, immutable, label_selector, non_negative, one_of, shown};
 use crate::Context;
 use crate::tree::{flag, int, is_nil, json, map, map_at, text};
 
@@ -19,8 +19,13 @@ fn spec(object: &Object) -> &Map {
 
 /// A new Job: it selects its own pods by its uid.
 pub(crate) fn job(_: &Context<'_>, object: &Object) -> Errors {
+    alone(object, true)
+}
+
+/// A Job by itself; `prefixed`: it must have the generated labels with a prefix too.
+fn alone(object: &Object, prefixed: bool) -> Errors {
     let (mut errors, s) = (Errors::new(), spec(object));
-    generated(&mut errors, object, s);
+    generated(&mut errors, object, s, prefixed);
     whole(&mut errors, s);
     if let Some(most) = int(s, "completions").filter(|n| *n > 0 && text(s, "completionMode") == "Indexed") {
         let host = format!("{}-{}", object.name(), most - 1);
@@ -33,7 +38,7 @@ pub(crate) fn job(_: &Context<'_>, object: &Object) -> Errors {
 }
 
 /// The labels that were generated are there, and the selector is of them.
-fn generated(errors: &mut Errors, object: &Object, spec: &Map) {
+fn generated(errors: &mut Errors, object: &Object, spec: &Map, prefixed: bool) {
     if flag(spec, "manualSelector") || is_nil(spec, "selector") {
         return;
     }
@@ -44,7 +49,8 @@ fn generated(errors: &mut Errors, object: &Object, spec: &Map) {
         ("batch.kubernetes.io/job-name", object.name()),
     ];
     let labels = map_at(spec, &["template", "metadata", "labels"]);
-    for (key, value) in expected {
+    let expected = &expected[..if prefixed { 4 } else { 2 }];
+    for (key, value) in expected.iter().copied() {
         let (at, said) = (format!("spec.template.metadata.labels[{key}]"), format!("must be '{value}'"));
         match labels.and_then(|l| l.get(key)?.as_str()) {
             None => errors.push(field::Error::required(at, said)),
@@ -142,8 +148,13 @@ pub(crate) fn job_update(cx: &Context<'_>, object: &Object, old: &Object) -> Err
     if cx.subresource == "status" {
         return Errors::new();
     }
-    let mut errors = Errors::new();
     let (new, before) = (spec(object), spec(old));
+    // jobs of an older version lack the labels with a prefix
+    let labels = map_at(before, &["template", "metadata", "labels"]);
+    let had = |key: &str| labels.is_some_and(|labels| labels.contains_key(key));
+    let prefixed = had("batch.kubernetes.io/job-name") && had("batch.kubernetes.io/controller-uid");
+    let mut errors = alone(object, prefixed);
+    identity(&mut errors, object, old);
     whole(&mut errors, new);
     if text(before, "completionMode") != "Indexed" {
         immutable(&mut errors, "spec.completions", new.get("completions"), before.get("completions"));

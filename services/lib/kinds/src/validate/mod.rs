@@ -27,7 +27,7 @@ mod volume;
 mod workload;
 
 use meta::{LabelSelector, content, field};
-use schema::{Map, Value};
+use schema::{Map, Object, Value};
 
 pub(crate) use self::claim::{claim, claim_update, volume, volume_update};
 pub(crate) use self::core::*;
@@ -40,6 +40,7 @@ pub(crate) use limits::{limit_range, resource_quota, resource_quota_update};
 pub(crate) use others::*;
 pub(crate) use pod::{pod, pod_update};
 pub(crate) use policies::{admission_binding, admission_policy};
+pub use service::addresses as service_addresses;
 pub(crate) use service::{service, service_update};
 pub(crate) use storage::*;
 pub(crate) use workload::*;
@@ -66,6 +67,20 @@ fn shown(value: Option<&Value>) -> String {
 fn immutable(errors: &mut Errors, path: &str, new: Option<&Value>, old: Option<&Value>) {
     if !same(new, old) {
         errors.push(field::Error::invalid(path, shown(new), "field is immutable"));
+    }
+}
+
+/// What says which object it is may not change: some kinds look at it once more among their own checks, so that
+/// clients read these problems twice.
+///
+/// # Upstream
+/// `k8s.io/apimachinery/pkg/api/validation/objectmeta.go` `ValidateObjectMetaAccessorUpdate`
+fn identity(errors: &mut Errors, object: &Object, old: &Object) {
+    for key in ["name", "namespace", "uid"] {
+        let (new, before) = (text(object.metadata(), key), text(old.metadata(), key));
+        if new != before {
+            errors.push(field::Error::invalid_str(child("metadata", key), new, "field is immutable"));
+        }
     }
 }
 

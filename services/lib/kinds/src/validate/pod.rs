@@ -82,10 +82,10 @@ fn node_ports(errors: &mut Errors, spec: &Map, path: &str, is_pod: bool) {
 pub(super) fn template(errors: &mut Errors, owner: &Map, path: &str) {
     let Some(template) = map(owner, "template") else { return };
     let metadata = map(template, "metadata");
-    labels(errors, metadata.and_then(|m| map(m, "labels")), &format!("{path}.metadata.labels"));
+    labels(errors, metadata.and_then(|m| map(m, "labels")), &child(path, "labels"));
     for (key, _) in metadata.and_then(|m| map(m, "annotations")).into_iter().flat_map(|m| m.iter()) {
         let found = content::qualified_name(&key.to_lowercase());
-        problems(errors, &format!("{path}.metadata.annotations"), key, found);
+        problems(errors, &child(path, "annotations"), key, found);
     }
     if let Some(s) = map(template, "spec") {
         spec(errors, s, &child(path, "spec"), None);

@@ -148,6 +148,19 @@ fn affinity(errors: &mut Errors, spec: &Map) {
     }
 }
 
+/// What a service's addresses and their families must be before addresses are allotted.
+///
+/// # Upstream
+/// `pkg/apis/core/validation/validation.go` `ValidateServiceClusterIPsRelatedFields`
+pub fn addresses(object: &Object, old: Option<&Object>) -> Vec<field::Error> {
+    let mut errors = Errors::new();
+    let before = old.and_then(|old| map(old.root(), "spec"));
+    if text(spec(object), "type") != "ExternalName" {
+        cluster_ips(&mut errors, spec(object), before.unwrap_or(&Map::new()));
+    }
+    errors
+}
+
 /// The addresses, their families, and the policy of families, each and together.
 fn cluster_ips(errors: &mut Errors, spec: &Map, before: &Map) {
     const AT: &str = "spec.clusterIPs";

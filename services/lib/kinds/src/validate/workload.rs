@@ -181,8 +181,9 @@ pub(crate) fn daemon_set_update(cx: &Context<'_>, object: &Object, old: &Object)
     if cx.subresource == "status" {
         return Errors::new();
     }
-    let mut errors = daemon_set(cx, object);
+    let mut errors = Errors::new();
     selector_fixed(&mut errors, object, old);
+    errors.extend(daemon_set(cx, object));
     errors
 }
 
