@@ -216,10 +216,10 @@ async fn take_health_port(
 /// A new Service.
 pub async fn create(call: &Call, object: &mut Object, dry_run: bool) -> Result<Allocated> {
     let mut allocated = Allocated::default();
+    kinds::normalize_cluster_ips(object, None);
     if kind(object) == "ExternalName" {
         return Ok(allocated);
     }
-    kinds::normalize_cluster_ips(object, None);
     let taken = async {
         let families = families::init(&call.server, object, None)?;
         take_addresses(call, object, &families, &mut allocated, dry_run).await?;
@@ -295,6 +295,7 @@ fn keep_node_ports(object: &mut Object, old: &Object) {
 /// A changed Service. What the old one held and the new one does not is given back after the write.
 pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: bool) -> Result<Allocated> {
     patch_from_old(object, old);
+    kinds::normalize_cluster_ips(object, Some(old));
     let mut allocated = Allocated::default();
     if kind(object) == "ExternalName" {
         if kind(old) != "ExternalName" && !dry_run {
@@ -304,7 +305,6 @@ pub async fn update(call: &Call, object: &mut Object, old: &Object, dry_run: boo
         }
         return Ok(allocated);
     }
-    kinds::normalize_cluster_ips(object, Some(old));
     let taken = async {
         let had = addresses(old);
         let families = families::init(&call.server, object, Some(old))?;

@@ -23,7 +23,8 @@ impl Source for Put {
         let object = self.0.clone();
         if !object.uid().is_empty() && object.uid() != old.uid() {
             let why = format!(
-                "Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
+                call.key(),
                 object.uid(),
                 old.uid()
             );
