@@ -26,7 +26,9 @@ IMAGES = {
     "client-go": "k3s-rs.test/client-go:1",
 }
 BIN = "/opt/upstream/bin"
-CTR = f"{BIN}/ctr -n k8s.io images"
+# An installation has its own containerd where k3s has it.
+SOCKETS = ("/run/k3s/containerd/containerd.sock", "/run/containerd/containerd.sock")
+CTR = f"{BIN}/ctr --address $(test -S {SOCKETS[0]} && echo {SOCKETS[0]} || echo {SOCKETS[1]}) -n k8s.io images"
 
 
 def go(*names: str) -> None:

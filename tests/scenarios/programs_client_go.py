@@ -45,7 +45,9 @@ container = {
 }
 subjects = [{"kind": "ServiceAccount", "name": "echo", "namespace": NAMESPACE}]
 reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "echo"}
-template = {"metadata": {"labels": {"app": "echo"}}, "spec": {"serviceAccountName": "echo", "terminationGracePeriodSeconds": 10, "containers": [container]}}
+# the node that has the image
+selector = {"kubernetes.io/hostname": server.succeed("hostname").strip()}
+template = {"metadata": {"labels": {"app": "echo"}}, "spec": {"nodeSelector": selector, "serviceAccountName": "echo", "terminationGracePeriodSeconds": 10, "containers": [container]}}
 objects = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
     thing("v1", "ServiceAccount", "echo"),

@@ -28,7 +28,10 @@ def becomes(status, reason, timeout=90):
     server.wait_until_succeeds(f"test \"$(kubectl {text})\" = '{status} {reason}'", timeout=timeout)
 
 
-manifest = (provide.HERE / "metrics-server.yaml").read_text()
+host = server.succeed("hostname").strip()
+account = "      serviceAccountName: metrics-server\n"
+# on the node that has the image
+manifest = (provide.HERE / "metrics-server.yaml").read_text().replace(account, f"{account}      nodeSelector: {{kubernetes.io/hostname: {host}}}\n")
 image = provide.image(server, "metrics-server")
 t.assertIn(image, manifest)
 server.write_file("/root/metrics-server.yaml", manifest)
