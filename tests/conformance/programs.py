@@ -32,13 +32,14 @@ CNI = "github.com/containernetworking/plugins/plugins"
 
 @dataclass(frozen=True)
 class Program:
-    """One program: its module's folder under programs/, the package, and how it is built."""
+    """One program: its module's folder under programs/, the package, and how it is built: `cgo` names build tags of one that has C in it."""
 
     module: str
     package: str
     test: bool = False
     optional: bool = False
     version: str = field(default=KUBERNETES_VERSION, repr=False)
+    cgo: str = field(default="", repr=False)
 
 
 PROGRAMS = {
@@ -60,6 +61,8 @@ PROGRAMS = {
     "containerd": Program("containerd", f"{CONTAINERD}/containerd"),
     "containerd-shim-runc-v2": Program("containerd", f"{CONTAINERD}/containerd-shim-runc-v2"),
     "ctr": Program("containerd", f"{CONTAINERD}/ctr"),
+    # Debian's 1.1 copies itself into memory at each start and exec, and a container that is short of it dies of that
+    "runc": Program("runc", "github.com/opencontainers/runc", cgo="seccomp"),
     "coredns": Program("coredns", "github.com/coredns/coredns"),
     "cni-bridge": Program("cni", f"{CNI}/main/bridge"),
     "cni-loopback": Program("cni", f"{CNI}/main/loopback"),
@@ -92,7 +95,7 @@ def linker_flags(version: str = KUBERNETES_VERSION) -> str:
 def fingerprint(name: str) -> str:
     """Changes whenever what the program is built from changes."""
     program = PROGRAMS[name]
-    digest = hashlib.sha256(f"{program} {linker_flags(program.version)}".encode())
+    digest = hashlib.sha256(f"{program} {linker_flags(program.version)}{program.cgo}".encode())
     module = HERE / "programs" / program.module
     # what is ours and not a module's: beside the go.mod, or a folder of the program's name
     own = [file for file in sorted([*module.glob("*.go"), *(module / name).glob("*.go")]) if file.name != "tools.go"]
@@ -114,8 +117,8 @@ def build(name: str) -> None:
     verb = ["test", "-c"] if program.test else ["build"]
     partial = out / f".{name}.partial.{os.getpid()}"
     command = ["nice", "go", *verb, "-p", os.environ.get("K3S_RS_GO_JOBS") or str(os.cpu_count() or 2), "-mod=readonly"]
-    command += ["-ldflags", linker_flags(program.version), "-o", str(partial), program.package]
-    run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "0"})
+    command += [f"-tags={program.cgo}", "-ldflags", linker_flags(program.version), "-o", str(partial), program.package]
+    run(command, cwd=module, env={**os.environ, "CGO_ENABLED": "1" if program.cgo else "0"})
     partial.rename(out / name)
     (out / f".{name}.stamp").write_text(fingerprint(name))
 

@@ -20,6 +20,7 @@ PACKAGES = {
     "build-essential": "gcc",
     "pkg-config": "pkg-config",
     "libsystemd-dev": "/usr/include/systemd/sd-daemon.h",
+    "libseccomp-dev": "/usr/include/seccomp.h",
     "dbus": "dbus-daemon",
     "systemd-container": "systemd-nspawn",
     "mmdebstrap": "mmdebstrap",

@@ -14,7 +14,7 @@ CONFIG = "/etc/rancher/k3s/config.yaml"
 KUBECONFIG = "/etc/rancher/k3s/k3s.yaml"
 TOKEN = "/var/lib/rancher/k3s/server/node-token"
 ARCHIVES = "/var/lib/rancher/k3s/agent/images"
-PROGRAMS = ("containerd", "containerd-shim-runc-v2", "ctr", "kubectl")
+PROGRAMS = ("containerd", "containerd-shim-runc-v2", "runc", "ctr", "kubectl")
 # The disk is this host's: how full it is says nothing about the machine, and must not evict its pods or remove its images.
 KUBELET = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-disk-of-the-host.conf"
 DISK = {

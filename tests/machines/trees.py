@@ -9,7 +9,7 @@ from .shell import Failure, run
 
 SUITE = "trixie"
 
-NODE_PACKAGES = """systemd systemd-sysv dbus polkitd iproute2 procps iptables nftables runc kmod conntrack ca-certificates
+NODE_PACKAGES = """systemd systemd-sysv dbus polkitd iproute2 procps iptables nftables libseccomp2 kmod conntrack ca-certificates
     iputils-ping ethtool socat curl util-linux mount""".split()
 
 IMAGE_PACKAGES = "bash curl bind9-dnsutils netcat-openbsd iproute2 iperf nginx-light ca-certificates procps".split()

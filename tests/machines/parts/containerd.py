@@ -16,8 +16,10 @@ CONFIG = f"""version = 3
   conf_dir = "/etc/cni/net.d"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
+  options.BinaryName = "{UPSTREAM}/runc"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.test-handler]
   runtime_type = "io.containerd.runc.v2"
+  options.BinaryName = "{UPSTREAM}/runc"
 """
 SYSCTL = "sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.route_localnet=1; sysctl -qw net.bridge.bridge-nf-call-iptables=1"
 
