@@ -1,5 +1,6 @@
 //! The process: the log, the engine, its listeners.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const LAST_WRITES: Duration = Duration::from_millis(500);
 /// The database cannot be opened, a listener cannot be bound, or the engine gave up.
 pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Result<()> {
     let engine = start(&settings).await?;
-    let services = Services::new(&engine, grpc::PROGRESS_INTERVAL);
+    let services = Services::new(&engine, grpc::PROGRESS_INTERVAL, scratch(&settings.path)?);
     let socket = settings.socket.clone();
     let mut listeners = Vec::new();
     for listener in context.listeners("datastore", async || web::Listener::unix(&socket)).await? {
@@ -58,6 +59,17 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
         Ok(())
     };
     tokio::time::timeout(LAST_WRITES, ended).await.unwrap_or(Ok(()))
+}
+
+/// The folder beside the database in which snapshots are made: what a process that was killed left there is removed.
+fn scratch(database: &Path) -> anyhow::Result<PathBuf> {
+    let folder = database.with_extension("snapshots");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => std::fs::create_dir(&folder),
+    }
+    .with_context(|| format!("emptying {}", folder.display()))?;
+    Ok(folder)
 }
 
 async fn start(settings: &Settings) -> anyhow::Result<Engine> {

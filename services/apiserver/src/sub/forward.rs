@@ -213,15 +213,7 @@ impl Target {
 
 /// Hands bytes through between two upgraded connections until one ends.
 pub(crate) async fn splice(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) {
-    let (ours, theirs) = match tokio::try_join!(ours, theirs) {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(error = %error, "an upgrade did not happen");
-            return;
-        }
-    };
-    let (mut ours, mut theirs) = (TokioIo::new(ours), TokioIo::new(theirs));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut ours, &mut theirs).await {
-        tracing::debug!(error = %error, "a stream ended");
+    if let Err(error) = web::splice(ours, theirs).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a stream ended");
     }
 }

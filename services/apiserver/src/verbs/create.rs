@@ -57,7 +57,7 @@ pub async fn create(
     options: &WriteOptions,
     managed: write::Managed,
 ) -> Result<Created> {
-    meta::fill_new(&mut object, call.now)?;
+    let generated = meta::fill_new(&mut object, call.now)?;
     if meta::dedup_owners(&mut object) {
         call.warn(".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed");
     }
@@ -65,10 +65,15 @@ pub async fn create(
         write::track(call, None, &mut object, options, "")?;
     }
     call.endpoint.to_storage(&mut object)?;
-    admit_and_store(call, object, options).await
+    admit_and_store(call, object, options, generated).await
 }
 
-async fn admit_and_store(call: &Call, mut object: Object, options: &WriteOptions) -> Result<Created> {
+async fn admit_and_store(
+    call: &Call,
+    mut object: Object,
+    options: &WriteOptions,
+    generated: bool,
+) -> Result<Created> {
     let resource = &call.endpoint.resource;
     let request = Request {
         server: &call.server,
@@ -93,7 +98,7 @@ async fn admit_and_store(call: &Call, mut object: Object, options: &WriteOptions
         }
     }
     let allocated = alloc::on_create(call, &mut object, options.dry_run).await?;
-    let stored = check_and_store(call, &request, object, options).await;
+    let stored = check_and_store(call, &request, object, options, generated).await;
     match &stored {
         Ok(Created::Stored(_)) => allocated.keep(&call.server).await,
         _ => allocated.give_back(&call.server).await,
@@ -106,6 +111,7 @@ async fn check_and_store(
     request: &Request<'_>,
     mut object: Object,
     options: &WriteOptions,
+    generated: bool,
 ) -> Result<Created> {
     let resource = &call.endpoint.resource;
     let hooks = &resource.kind.hooks;
@@ -129,28 +135,33 @@ async fn check_and_store(
     if options.dry_run {
         return dry(call, object).await;
     }
-    let cache = call.cache();
-    let generated = !object.generate_name().is_empty() && object.name().starts_with(&base(&object));
-    let attempts = if generated { NAME_ATTEMPTS } else { 1 };
-    for _ in 0..attempts {
+    store(call, object, generated).await
+}
+
+/// Stores the object; one with a generated name tries others while its name is taken.
+///
+/// # Upstream
+/// `k8s.io/apiserver/pkg/registry/generic/registry/store.go` `createWithGenerateNameRetry`,
+/// `registry/rest/create.go` `CheckGeneratedNameError`
+async fn store(call: &Call, mut object: Object, generated: bool) -> Result<Created> {
+    let (cache, resource) = (call.cache(), &call.endpoint.resource);
+    for attempt in 1.. {
         let key = resource.key(&call.info.namespace, object.name());
         if let Some(entry) = call.server.store.create(&cache, &key, &object).await? {
             return Ok(Created::Stored(entry));
         }
-        if generated {
-            let name = meta::generate_name(object.generate_name());
-            object.set(&["metadata", "name"], name);
+        if !generated || attempt == NAME_ATTEMPTS {
+            break;
         }
+        let name = meta::generate_name(object.generate_name());
+        object.set(&["metadata", "name"], name);
     }
     let group_resource = call.endpoint.group_resource();
-    if generated {
+    // also told to who gave both: upstream looks at `generateName` alone here
+    if !object.generate_name().is_empty() {
         return Err(errors::generate_name_conflict(&group_resource, object.name()));
     }
     Err(errors::already_exists(&group_resource, object.name()))
-}
-
-fn base(object: &Object) -> String {
-    object.generate_name().chars().take(58).collect()
 }
 
 async fn dry(call: &Call, object: Object) -> Result<Created> {

@@ -37,8 +37,8 @@ pub fn generate_name(base: &str) -> String {
     name
 }
 
-/// Fills what the server sets on a new object.
-pub fn fill_new(object: &mut Object, now: jiff::Timestamp) -> Result<()> {
+/// Fills what the server sets on a new object; whether its name was made of `generateName`.
+pub fn fill_new(object: &mut Object, now: jiff::Timestamp) -> Result<bool> {
     if !object.resource_version().is_empty() {
         return Err(errors::unclassified("resourceVersion should not be set on objects to be created"));
     }
@@ -50,11 +50,12 @@ pub fn fill_new(object: &mut Object, now: jiff::Timestamp) -> Result<()> {
     }
     metadata.insert("uid", new_uid());
     metadata.insert("creationTimestamp", timestamp(now));
-    if object.name().is_empty() && !object.generate_name().is_empty() {
+    let generate = object.name().is_empty() && !object.generate_name().is_empty();
+    if generate {
         let name = generate_name(object.generate_name());
         object.set(&["metadata", "name"], name);
     }
-    Ok(())
+    Ok(generate)
 }
 
 /// Keeps the namespace of the object and of the URL one; an object that is in none gets none.

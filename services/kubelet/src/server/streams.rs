@@ -200,13 +200,8 @@ async fn proxy(mut request: Request<Incoming>, url: &str) -> Result<Answer, BoxE
     let theirs = hyper::upgrade::on(&mut answer);
     let ours = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        let both = async {
-            let (mut a, mut b) = (TokioIo::new(ours.await?), TokioIo::new(theirs.await?));
-            tokio::io::copy_bidirectional(&mut a, &mut b).await?;
-            Ok::<_, BoxError>(())
-        };
-        if let Err(error) = both.await {
-            tracing::debug!(error = &*error, "Stream ended");
+        if let Err(error) = web::splice(ours, theirs).await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "Stream ended");
         }
     });
     Ok(out)

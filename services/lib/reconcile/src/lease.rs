@@ -40,21 +40,24 @@ fn resource() -> Resource {
 /// Waits until elected, then gives a future that completes when leadership is lost (end the process then).
 pub async fn lead(client: Client, election: Election) -> impl Future<Output = ()> {
     let mut seen: Option<Seen> = None;
-    loop {
-        match attempt(&client, &election, &mut seen).await {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "Leader election failed"),
+    // others count from what the server stored: an answer that comes late must not lengthen our time
+    let mut renewed = loop {
+        let begun = Instant::now();
+        match tokio::time::timeout(DEADLINE, attempt(&client, &election, &mut seen)).await {
+            Ok(Ok(true)) => break begun,
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "Leader election failed")
+            }
+            Err(_) => tracing::warn!(lease = election.name, "Leader election got no answer in time"),
         }
         tokio::time::sleep(RETRY).await;
-    }
+    };
     tracing::info!(lease = election.name, identity = election.identity, "Elected leader");
     async move {
-        let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(RETRY).await;
             let left = DEADLINE.saturating_sub(renewed.elapsed());
-            // others count from what the server stored: an answer that comes late must not lengthen our time
             let begun = Instant::now();
             match tokio::time::timeout(left, attempt(&client, &election, &mut seen)).await {
                 Ok(Ok(true)) => renewed = begun,

@@ -47,7 +47,8 @@ pub async fn store_over(opener: Opener) -> Store {
     let engine = Engine::start(opener, Options::default()).expect("an engine");
     let listener = web::Listener::unix(&socket).expect("a socket");
     let (stop, shutdown) = web::shutdown();
-    tokio::spawn(serve(listener, None, Services::new(&engine, PROGRESS_INTERVAL), shutdown));
+    let services = Services::new(&engine, PROGRESS_INTERVAL, folder.path().to_owned());
+    tokio::spawn(serve(listener, None, services, shutdown));
     let endpoint = format!("unix://{}", socket.display());
     let kv = Kv::connect(&[&endpoint], None).expect("a unix endpoint");
     Store { kv, endpoint, engine, stop, _folder: folder }

@@ -9,6 +9,7 @@ mod client_ca;
 mod listener;
 mod reload;
 mod serve;
+mod splice;
 mod tls;
 
 pub use body::{Body, BodySender, BoxError, channel, empty, full};
@@ -16,6 +17,7 @@ pub use client_ca::{ClientCa, ClientIdentity};
 pub use listener::{Addr, Listener, Stream};
 pub use reload::Reloading;
 pub use serve::{Peer, Shutdown, serve, shutdown};
+pub use splice::{SpliceError, splice};
 pub use tls::{TlsConfig, TlsError};
 
 /// The one cryptography provider of the project.

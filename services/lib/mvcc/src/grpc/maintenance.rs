@@ -4,6 +4,7 @@
 //! `go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc/maintenance.go` `Snapshot`
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -28,7 +29,11 @@ const PIECE_BYTES: usize = 1 << 20;
 static SNAPSHOTS: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
-pub(super) struct Maintenance(pub(super) Engine);
+pub(super) struct Maintenance {
+    pub(super) engine: Engine,
+    /// Where a snapshot is made: on a disk that holds the database, not in memory.
+    pub(super) scratch: PathBuf,
+}
 
 type SnapshotPieces = mpsc::Sender<Result<SnapshotResponse, Status>>;
 
@@ -41,13 +46,13 @@ impl maintenance_server::Maintenance for Maintenance {
             return Err(Status::unimplemented("alarms cannot be raised by hand"));
         }
         // there is none to list or to end
-        let revision = self.0.state().revision();
+        let revision = self.engine.state().revision();
         Ok(Response::new(AlarmResponse { header: header(revision), alarms: Vec::new() }))
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let head = self.0.state().head();
-        let size = self.0.size();
+        let head = self.engine.state().head();
+        let size = self.engine.size();
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         Ok(Response::new(StatusResponse {
             header: header(head.revision),
@@ -67,7 +72,7 @@ impl maintenance_server::Maintenance for Maintenance {
         _: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
         // space is given back while the store runs: nothing is left to be done
-        let revision = self.0.state().revision();
+        let revision = self.engine.state().revision();
         Ok(Response::new(DefragmentResponse { header: header(revision) }))
     }
 
@@ -82,8 +87,8 @@ impl maintenance_server::Maintenance for Maintenance {
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
         // two may be asked for at the same time
         let number = SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("k3s-rs-snapshot-{}-{number}", std::process::id()));
-        let head = self.0.snapshot(&path).await.map_err(|error| {
+        let path = self.scratch.join(format!("{number}.db"));
+        let head = self.engine.snapshot(&path).await.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "Making a snapshot");
             Status::internal("making a snapshot; see the datastore's log")
         })?;

@@ -9,6 +9,7 @@ mod maintenance;
 mod status;
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +51,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// Services over `engine`.
-    pub fn new(engine: &Engine, progress_interval: Duration) -> Self {
+    /// Services over `engine`; snapshots are made in the folder `scratch` before they are sent.
+    pub fn new(engine: &Engine, progress_interval: Duration, scratch: PathBuf) -> Self {
         let limit = MAX_REQUEST_BYTES + OVERHEAD_BYTES;
         let engine = engine.clone();
         Self {
@@ -59,7 +60,7 @@ impl Services {
             watch: WatchServer::new(watch::Watch { engine: engine.clone(), progress_interval })
                 .max_decoding_message_size(limit),
             lease: LeaseServer::new(lease::Lease(engine.clone())),
-            maintenance: MaintenanceServer::new(maintenance::Maintenance(engine.clone())),
+            maintenance: MaintenanceServer::new(maintenance::Maintenance { engine: engine.clone(), scratch }),
             cluster: ClusterServer::new(cluster::Cluster(engine)),
         }
     }
