@@ -25,19 +25,84 @@ pub(crate) struct Quotas;
 
 type Usage = BTreeMap<String, Quantity>;
 
-/// Objects that went or changed; a new one is counted by admission already, before the view has it: counting anew then
-/// could take back what admission counted for the next.
+/// Objects that went, or changed so that they use less. A new one is counted by admission, and before it is stored:
+/// counting anew without need could take back what admission counted for an object that no view has yet.
 ///
 /// # Upstream
-/// `pkg/controller/resourcequota/resource_quota_monitor.go` `QuotaMonitor`, `pkg/quota/v1/install/update_filter.go`
-fn in_namespace<K: Kind>() -> Watch {
-    Watch::map::<K>(|view, object| {
-        let current = view.get::<K>(&object.key());
-        if current.is_some_and(|c| c.metadata().resource_version == object.metadata().resource_version) {
-            return Vec::new();
-        }
+/// `pkg/controller/resourcequota/resource_quota_monitor.go` `QuotaMonitor`
+fn in_namespace<K: Kind>(frees: fn(&K, &K) -> bool) -> Watch {
+    let quotas = Watch::map::<K>(|view, object| {
         view.list::<ResourceQuota>(object.namespace()).map(|q| q.key()).collect::<Vec<Key>>()
+    });
+    quotas.when::<K>(move |old, new| match (old, new) {
+        (Some(old), Some(new)) => frees(old, new),
+        (old, None) => old.is_some(),
+        (None, _) => false,
     })
+}
+
+/// What admission writes into the status is no reason to count.
+///
+/// # Upstream
+/// `pkg/controller/resourcequota/resource_quota_controller.go` `NewController`
+fn quotas() -> Watch {
+    Watch::root::<ResourceQuota>().when::<ResourceQuota>(|old, new| match (old, new) {
+        (Some(old), Some(new)) => hard(old) != hard(new),
+        _ => true,
+    })
+}
+
+fn hard(quota: &ResourceQuota) -> Option<&BTreeMap<String, Wire>> {
+    quota.spec.as_ref()?.hard.as_ref()
+}
+
+/// # Upstream
+/// `pkg/quota/v1/install/update_filter.go` `DefaultUpdateFilter`
+mod frees {
+    use super::{PersistentVolumeClaim, Pod, Service, in_scope, is_terminal};
+    use k8s_openapi::api::core::v1::ContainerStatus;
+
+    pub(super) fn pod(old: &Pod, new: &Pod) -> bool {
+        let ended = !is_terminal(old) && is_terminal(new);
+        ended || resized(old, new) || in_scope(old, "Terminating") != in_scope(new, "Terminating")
+    }
+
+    fn resized(old: &Pod, new: &Pod) -> bool {
+        fn all(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+            let status = pod.status.iter();
+            status.flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten())
+        }
+        all(old).any(|o| all(new).any(|n| n.name == o.name && n.resources != o.resources))
+    }
+
+    pub(super) fn service(old: &Service, new: &Service) -> bool {
+        let counted = |service: &Service| {
+            let kind = service.spec.as_ref().and_then(|s| s.type_.clone());
+            kind.filter(|t| matches!(t.as_str(), "NodePort" | "LoadBalancer"))
+        };
+        counted(old) != counted(new)
+    }
+
+    pub(super) fn claim(old: &PersistentVolumeClaim, new: &PersistentVolumeClaim) -> bool {
+        let storage = |c: &PersistentVolumeClaim| {
+            let allocated = c.status.as_ref()?.allocated_resources.as_ref()?;
+            allocated.get("storage").cloned()
+        };
+        let classes = |c: &PersistentVolumeClaim| {
+            let status = c.status.as_ref();
+            let wanted = c.spec.as_ref().and_then(|s| s.volume_attributes_class_name.clone());
+            let current = status.and_then(|s| s.current_volume_attributes_class_name.clone());
+            let target = status
+                .and_then(|s| s.modify_volume_status.as_ref()?.target_volume_attributes_class_name.clone());
+            (wanted, current, target)
+        };
+        storage(old) != storage(new) || classes(old) != classes(new)
+    }
+
+    /// How many there are is all that counts.
+    pub(super) fn never<K>(_: &K, _: &K) -> bool {
+        false
+    }
 }
 
 impl Controller for Quotas {
@@ -47,19 +112,19 @@ impl Controller for Quotas {
 
     fn watches(&self) -> Vec<Watch> {
         vec![
-            Watch::root::<ResourceQuota>(),
-            in_namespace::<Pod>(),
-            in_namespace::<Service>(),
-            in_namespace::<PersistentVolumeClaim>(),
-            in_namespace::<ConfigMap>(),
-            in_namespace::<Secret>(),
-            in_namespace::<ReplicationController>(),
-            in_namespace::<ReplicaSet>(),
-            in_namespace::<Deployment>(),
-            in_namespace::<StatefulSet>(),
-            in_namespace::<DaemonSet>(),
-            in_namespace::<Job>(),
-            in_namespace::<CronJob>(),
+            quotas(),
+            in_namespace::<Pod>(frees::pod),
+            in_namespace::<Service>(frees::service),
+            in_namespace::<PersistentVolumeClaim>(frees::claim),
+            in_namespace::<ConfigMap>(frees::never),
+            in_namespace::<Secret>(frees::never),
+            in_namespace::<ReplicationController>(frees::never),
+            in_namespace::<ReplicaSet>(frees::never),
+            in_namespace::<Deployment>(frees::never),
+            in_namespace::<StatefulSet>(frees::never),
+            in_namespace::<DaemonSet>(frees::never),
+            in_namespace::<Job>(frees::never),
+            in_namespace::<CronJob>(frees::never),
         ]
     }
 
@@ -292,5 +357,57 @@ fn selected(pod: &Pod, selector: &ScopedResourceSelectorRequirement) -> bool {
         "In" => class.is_some_and(|c| values.iter().any(|v| v == c)),
         "NotIn" => class.is_none_or(|c| !values.iter().any(|v| v == c)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pair<K: Kind>(old: Value, new: Value) -> (K, K) {
+        (serde_json::from_value(old).unwrap(), serde_json::from_value(new).unwrap())
+    }
+
+    #[test]
+    fn what_frees_quota() {
+        let running = json!({"status": {"phase": "Running"}});
+        let cases = [
+            (json!({"status": {"phase": "Pending"}}), running.clone(), false),
+            (running.clone(), json!({"status": {"phase": "Succeeded"}}), true),
+            (
+                running.clone(),
+                json!({"status": {"phase": "Running"}, "spec": {"nodeName": "n", "containers": []}}),
+                false,
+            ),
+            (
+                running,
+                json!({"status": {"phase": "Running"}, "spec": {"activeDeadlineSeconds": 5, "containers": []}}),
+                true,
+            ),
+        ];
+        for (old, new, expected) in cases {
+            let (a, b) = pair::<Pod>(old.clone(), new.clone());
+            assert_eq!(frees::pod(&a, &b), expected, "{old} to {new}");
+        }
+        let service = |kind: &str, port: i32| json!({"spec": {"type": kind, "ports": [{"port": port}]}});
+        for (old, new, expected) in [
+            (service("ClusterIP", 1), service("ClusterIP", 2), false),
+            (service("ClusterIP", 1), service("ExternalName", 1), false),
+            (service("NodePort", 1), service("ClusterIP", 1), true),
+        ] {
+            let (a, b) = pair::<Service>(old.clone(), new.clone());
+            assert_eq!(frees::service(&a, &b), expected, "{old} to {new}");
+        }
+        let claim = |storage: &str, class: &str| json!({"spec": {"volumeAttributesClassName": class}, "status": {"allocatedResources": {"storage": storage}}});
+        for (old, new, expected) in [
+            (claim("1Gi", "a"), claim("1Gi", "a"), false),
+            (claim("1Gi", "a"), claim("2Gi", "a"), true),
+            (claim("1Gi", "a"), claim("1Gi", "b"), true),
+        ] {
+            let (a, b) = pair::<PersistentVolumeClaim>(old.clone(), new.clone());
+            assert_eq!(frees::claim(&a, &b), expected, "{old} to {new}");
+        }
     }
 }

@@ -135,6 +135,7 @@ impl Permit {
 }
 
 type Map = Arc<dyn Fn(&View, &dyn Any) -> Vec<Key> + Send + Sync>;
+type Counts = Arc<dyn Fn(Option<&dyn Any>, Option<&dyn Any>) -> bool + Send + Sync>;
 
 /// A kind that is watched and how a change of it leads to root keys.
 #[derive(Clone)]
@@ -146,6 +147,8 @@ pub struct Watch {
     /// The keys all objects of a view lead to.
     pub(crate) each: fn(&Watch, &View) -> Vec<Key>,
     pub(crate) map: Map,
+    /// Which changes, from an old to a new state, are a reason to plan.
+    pub(crate) counts: Counts,
 }
 
 impl std::fmt::Debug for Watch {
@@ -182,7 +185,21 @@ impl Watch {
                 view.all::<K>().flat_map(|object| (watch.map)(view, object.as_ref())).collect()
             },
             map,
+            counts: Arc::new(|_, _| true),
         }
+    }
+
+    /// Only these changes are a reason to plan: asked with the old state (none of a new object) and the new one (none of
+    /// one that is gone).
+    #[must_use]
+    pub fn when<K: Kind>(
+        mut self,
+        counts: impl Fn(Option<&K>, Option<&K>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.counts = Arc::new(move |old, new| {
+            counts(old.and_then(<dyn Any>::downcast_ref), new.and_then(<dyn Any>::downcast_ref))
+        });
+        self
     }
 
     /// Read by the plan, but no reason to plan.

@@ -1,5 +1,6 @@
 //! Runs controllers: changes to keys, keys to plans, plans to writes.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -115,6 +116,9 @@ impl Runtime {
         let mut view = None;
         for worker in &self.workers {
             for watch in worker.watches.iter().filter(|w| w.kind == note.kind) {
+                if !(watch.counts)(state(&note.old), state(&note.new)) {
+                    continue;
+                }
                 let view = view.get_or_insert_with(|| self.shared.caches.view());
                 for object in [&note.old, &note.new].into_iter().flatten() {
                     for key in (watch.map)(view, object.as_ref()) {
@@ -131,6 +135,10 @@ impl Runtime {
         }
         tracing::trace!(key = %note.key, "Changed");
     }
+}
+
+fn state(object: &Option<Arc<dyn Any + Send + Sync>>) -> Option<&dyn Any> {
+    object.as_deref().map(|object| object as &dyn Any)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
