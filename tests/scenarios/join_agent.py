@@ -54,7 +54,9 @@ with subtest("the right token"):
     agent.wait_for_unit("k3s-rs-kubelet.service", timeout=240)
     server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent node/server --timeout=1s", timeout=240)
     secret = json.loads(server.succeed(f"{KUBECTL} -n kube-system get secret agent.node-password.k3s -o json"))
-    t.assertTrue(secret["immutable"])
+    t.assertEqual((True, "k3s.cattle.io/node-password"), (secret["immutable"], secret["type"]))
+    owner = server.succeed(f"{KUBECTL} get node agent -o jsonpath={{.metadata.uid}}").strip()
+    server.wait_until_succeeds(f"{KUBECTL} -n kube-system get secret agent.node-password.k3s -o 'jsonpath={{.metadata.ownerReferences[*].uid}}' | grep {owner}", timeout=60)
 
 with subtest("what the supervisor says, and to whom"):
     base = "curl -sk https://127.0.0.1:6443"
@@ -80,7 +82,8 @@ with subtest("a restart without a server takes what the last join said"):
 
 with subtest("a deleted node may come back under another password"):
     agent.succeed("systemctl stop k3s-rs-agent.target k3s-rs-kubelet k3s-rs-bootstrap && rm -r /etc/rancher/node /var/lib/rancher/k3s/agent/*.crt")
-    server.succeed(f"{KUBECTL} delete node agent && {KUBECTL} -n kube-system delete secret agent.node-password.k3s")
+    server.succeed(f"{KUBECTL} delete node agent")
+    server.wait_until_fails(f"{KUBECTL} -n kube-system get secret agent.node-password.k3s", timeout=60)
     agent.succeed("systemctl start k3s-rs-agent.target", timeout=240)
     server.wait_until_succeeds(f"{KUBECTL} wait --for=condition=Ready node/agent --timeout=1s", timeout=240)
 

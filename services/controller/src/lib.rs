@@ -22,6 +22,7 @@ mod ipam;
 mod job;
 mod namespaces;
 mod nodes;
+mod passwords;
 mod pods;
 mod policies;
 #[cfg(test)]

@@ -355,6 +355,9 @@ fn more(world: &mut World) {
             "type": "kubernetes.io/service-account-token"},
         core::Secret: {"metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system"}, "type": "bootstrap.kubernetes.io/token",
             "data": {"token-id": "YWJjZGVm", "token-secret": "c2VjcmV0", "usage-bootstrap-signing": "dHJ1ZQ=="}},
+        core::Secret: {"metadata": {"name": "n1.node-password.k3s", "namespace": "kube-system"}, "type": "k3s.cattle.io/node-password"},
+        core::Secret: {"metadata": {"name": "n3.node-password.k3s", "namespace": "kube-system", "creationTimestamp": "2025-12-31T23:00:00Z", "uid": "n3"},
+            "type": "k3s.cattle.io/node-password"},
         ConfigMap: {"metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": "k"}},
         autoscaling::HorizontalPodAutoscaler: {"metadata": {"name": "h", "namespace": "default"}, "spec": {"maxReplicas": 5,
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"},
@@ -372,6 +375,7 @@ fn all_of_the_table() {
     let (mut keys, mut idle, mut wrong) = (0, Vec::new(), Vec::new());
     for entry in table::TABLE {
         let controller = (entry.make)(&settings).unwrap();
+        assert_eq!(controller.name(), entry.name);
         let world = everything();
         let roots = world.keys(controller.as_ref()).unwrap();
         let mut wrote = false;

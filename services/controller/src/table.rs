@@ -5,8 +5,8 @@ use reconcile::Controller;
 use crate::settings::Settings;
 use crate::{
     accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, disruption,
-    endpoints, ephemeral, ipam, job, namespaces, nodes, pods, policies, protection, quota, replicas,
-    resource_claims, roles, service_cidr, servicelb, statefulset, tokens, volumes,
+    endpoints, ephemeral, ipam, job, namespaces, nodes, passwords, pods, policies, protection, quota,
+    replicas, resource_claims, roles, service_cidr, servicelb, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
@@ -48,6 +48,7 @@ table! {
     "serviceaccount-controller" on |_| Ok(Box::new(accounts::DefaultAccounts));
     "root-ca-certificate-publisher-controller" on |s| Ok(Box::new(accounts::RootCertificates { root: s.root_ca()? }));
     "node-hosts-controller" on |_| Ok(Box::new(addon::NodeHosts));
+    "node-password-controller" on |_| Ok(Box::new(passwords::NodePasswords));
     "serviceaccount-token-controller" on |s| Ok(Box::new(s.tokens()?));
     "legacy-serviceaccount-token-cleaner-controller" on |_| Ok(Box::new(tokens::Cleaner));
     "bootstrap-signer-controller" off |_| Ok(Box::new(bootstrap::Signer));

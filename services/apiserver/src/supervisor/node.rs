@@ -1,4 +1,5 @@
-//! Node names belong to whoever had them first: by a password the node made, kept as a hash in a Secret.
+//! Node names belong to whoever had them first: by a password the node made, kept as a hash in a Secret. The controller
+//! `node-password-controller` takes it away with the node.
 //!
 //! # Upstream
 //! k3s `pkg/nodepassword/{nodepassword,validate}.go`
@@ -57,7 +58,7 @@ pub(super) async fn ensure_password(server: &Arc<Server>, node: &str, password: 
             .map_err(errors::internal)?;
         let hash = hash.map_err(errors::internal)?;
         let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "immutable": true,
+            "apiVersion": "v1", "kind": "Secret", "type": "k3s.cattle.io/node-password", "immutable": true,
             "metadata": {"name": name, "namespace": "kube-system"}, "data": {"hash": STANDARD.encode(hash)},
         });
         if crate::start::ensure(server, "", "secrets", &secret).await? {
