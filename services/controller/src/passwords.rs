@@ -155,11 +155,21 @@ mod tests {
         write.or(again).unwrap_or_default()
     }
 
+    /// Why; the Secret's name, type, age in seconds and uids of owners; the uid of the Node `n1`; the plan.
+    type Case = (
+        &'static str,
+        &'static str,
+        &'static str,
+        i64,
+        &'static [&'static str],
+        Option<&'static str>,
+        &'static str,
+    );
+
     #[test]
     fn plans() {
         const OURS: &str = "n1.node-password.k3s";
-        // (why, Secret's name, type, age in s, uids of owners, uid of the Node n1, the plan)
-        let cases: &[(&str, &str, &str, i64, &[&str], Option<&str>, &str)] = &[
+        let cases: &[Case] = &[
             ("about to join", OURS, TYPE, 0, &[], None, "again 600"),
             ("still loads images", OURS, TYPE, 599, &[], None, "again 1"),
             ("made by a clock ahead of ours", OURS, TYPE, -3600, &[], None, "again 600"),

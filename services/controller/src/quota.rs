@@ -365,9 +365,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::properties::object;
 
     fn pair<K: Kind>(old: Value, new: Value) -> (K, K) {
-        (serde_json::from_value(old).unwrap(), serde_json::from_value(new).unwrap())
+        (object(old), object(new))
     }
 
     #[test]
