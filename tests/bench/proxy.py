@@ -159,7 +159,7 @@ def measure(proxy: Proxy, api: Api, services: int, changes: int) -> dict[str, fl
         number = turn * 37 % services
         path = f"/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/s{number}"
         api.send(connection, "PATCH", path, {"endpoints": endpoints(number, turn)})
-        wait_until("sync of the change", lambda before=count: proxy.syncs()[0] > before, 60)
+        wait_until("sync of the change", lambda before=count: proxy.syncs()[0] > before, 600)
         after = proxy.syncs()
         times.append(((after[1] - seconds) / (after[0] - count) * 1000, proxy.delayed() - delayed))
     worst, delayed = max(times)
