@@ -120,6 +120,7 @@ with subtest("upstream's"):
     theirs = play()
     cluster.swap({"kubelet": "ours"})
 
+
 def lacks(which, whose, theirs, others):
     """What one kubelet said and the other never did; a state that a few looks saw may have come and gone between two of the other's."""
     found = []
