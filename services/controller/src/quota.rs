@@ -56,8 +56,13 @@ fn hard(quota: &ResourceQuota) -> Option<&BTreeMap<String, Wire>> {
     quota.spec.as_ref()?.hard.as_ref()
 }
 
+/// Which changes of an object change what it is counted as, so that quota may have become free.
+///
 /// # Upstream
 /// `pkg/quota/v1/install/update_filter.go` `DefaultUpdateFilter`
+///
+/// # Differs
+/// A pod that outlives its deletion's grace period is counted until it is gone.
 mod frees {
     use super::{PersistentVolumeClaim, Pod, Service, in_scope, is_terminal};
     use k8s_openapi::api::core::v1::ContainerStatus;
