@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,6 +80,7 @@ func autoscalers(c kubernetes.Interface, ns string) {
 	for _, m := range must(two.Get(ctx, "a", metav1.GetOptions{})).ManagedFields {
 		managers = append(managers, fmt.Sprint(strings.Split(m.Manager, "/")[0], " ", m.Operation, " ", m.APIVersion, " ", m.Subresource, " ", m.FieldsV1))
 	}
+	slices.Sort(managers) // the server sorts them by time first: which second a request falls into is no part of an answer
 	fmt.Println("managers", strings.Join(managers, "; "))
 	_, err = two.Create(ctx, &autoscalingv2.HorizontalPodAutoscaler{ObjectMeta: metav1.ObjectMeta{Name: "bad"}}, metav1.CreateOptions{})
 	status("nothing said, v2", err)

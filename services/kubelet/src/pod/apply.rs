@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
 use k8s_openapi::api::node::v1::RuntimeClass;
 
 use super::facts::{PodFacts, Role};
+use super::memory::Memory;
 use super::observed::Observed;
 use super::plan::Plan;
-use super::worker::Memory;
 use super::{kill, start};
 use crate::Kubelet;
 use crate::events::Kind;
@@ -163,28 +163,25 @@ async fn start_all(kubelet: &Kubelet, memory: &mut Memory, ground: &Ground<'_>, 
     let mut changed = false;
     for name in &plan.start {
         let Some((role, c)) = containers.iter().find(|(_, c)| c.name == *name) else { continue };
-        if memory.shown.get(name).is_some_and(|until| std::time::Instant::now() < *until) {
+        if memory.pull_shown(name) {
             memory.wake_at(Timestamp::now() + jiff::SignedDuration::from_secs(1));
-            continue; // the failure is still to be seen
+            continue;
         }
         let started = start::start(kubelet, memory, ground, c, *role).await;
         if let Err(refusal) = started {
-            if refusal.reason == "ErrImagePull" {
-                memory.shown.insert(name.clone(), std::time::Instant::now() + start::SEEN);
-            }
             tracing::debug!(
                 pod = ground.pod.full_name(),
                 container = name,
                 reason = refusal.reason,
                 "Container does not start"
             );
-            memory.waiting.insert(name.clone(), (refusal.reason.to_owned(), refusal.message));
             if let Some(at) = refusal.until {
                 memory.wake_at(at);
             }
             changed |= refusal.changed;
+            memory.refused(name, refusal);
         } else {
-            memory.waiting.remove(name);
+            memory.started(name);
             changed = true;
         }
     }

@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 
 use super::facts::{PodFacts, Role};
+use super::memory::Memory;
 use super::observed::{Observed, Seen};
 use super::plan::{FailedProbe, Stop};
-use super::worker::Memory;
 use super::workers::Wanted;
 use crate::Kubelet;
 use crate::events::Kind;

@@ -6,6 +6,7 @@ pub mod backoff;
 pub mod facts;
 pub mod kill;
 pub mod manifests;
+pub mod memory;
 pub mod observed;
 pub mod phase;
 pub mod plan;

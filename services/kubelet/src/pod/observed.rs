@@ -98,6 +98,16 @@ impl Observed {
         self.sandboxes.first()
     }
 
+    /// What there is, by the runtime's ids and numbers of states.
+    pub fn states(&self) -> impl Iterator<Item = (&str, i32)> {
+        let state = |ready| match ready {
+            true => v1::PodSandboxState::SandboxReady,
+            false => v1::PodSandboxState::SandboxNotready,
+        };
+        let sandboxes = self.sandboxes.iter().map(move |s| (s.id.as_str(), state(s.ready) as i32));
+        sandboxes.chain(self.containers.iter().map(|c| (c.id.as_str(), c.state as i32)))
+    }
+
     /// What runs.
     pub fn running(&self) -> impl Iterator<Item = &Seen> {
         self.containers.iter().filter(|c| c.running())

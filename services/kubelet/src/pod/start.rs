@@ -3,15 +3,17 @@
 //! # Upstream
 //! `pkg/kubelet/kuberuntime/kuberuntime_container.go` `startContainer`
 
+use std::time::Duration;
+
 use cri::v1;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Pod};
 
 use super::apply::Ground;
 use super::facts::{PodFacts, Role};
 use super::kill;
+use super::memory::Memory;
 use super::plan::Stop;
-use super::worker::Memory;
 use crate::Kubelet;
 use crate::events::Kind;
 use crate::probes::act;
@@ -36,7 +38,7 @@ fn refusal(reason: &'static str, message: impl Into<String>) -> Refusal {
 }
 
 fn soon(seconds: i64) -> Option<Timestamp> {
-    Some(Timestamp::now() + jiff::SignedDuration::from_secs(seconds))
+    Some(Timestamp::now() + SignedDuration::from_secs(seconds))
 }
 
 /// Starts a container, unless it has to wait.
@@ -144,7 +146,7 @@ fn restart_wait(
         }
         let wait = crate::runtime::images::go_duration(wait);
         let message = format!("back-off {wait} restarting failed {who}");
-        return Err(Refusal { until: Some(until), ..refusal("CrashLoopBackOff", message) });
+        return Err(Refusal { until: Some(until), ..refusal(BACK_OFF, message) });
     }
     memory.restarts.next(&key, since);
     Ok(())
@@ -168,7 +170,7 @@ async fn pull(
     ensured.map_err(|e| {
         let until = match e.reason {
             "ImagePullBackOff" => wait.map(|(_, until)| until),
-            "ErrImagePull" => {
+            PULL_FAILED => {
                 let now = Timestamp::now();
                 memory.pulls.next(&key, now);
                 memory.said.insert(format!("pull/{key}"), now);
@@ -182,8 +184,15 @@ async fn pull(
     })
 }
 
-/// How long a failure is shown as such before the waiting for the next try is.
-pub const SEEN: std::time::Duration = std::time::Duration::from_secs(3);
+/// Reason of a container that ended and whose next start is waited for.
+pub const BACK_OFF: &str = "CrashLoopBackOff";
+/// Reason of a container whose image was asked for in vain.
+pub const PULL_FAILED: &str = "ErrImagePull";
+
+/// How long a failed pull is shown as such before the waiting for the next try is.
+pub const PULL_SEEN: Duration = Duration::from_secs(3);
+/// How long a failed start is, meanwhile tried again or not: upstream's `backOffPeriod`.
+pub const START_SEEN: Duration = Duration::from_secs(10);
 
 fn last_try(memory: &Memory, image: &str, now: Timestamp) -> Timestamp {
     memory.said.get(&format!("pull/{image}")).copied().unwrap_or(now)

@@ -3,7 +3,6 @@
 //! # Upstream
 //! `pkg/kubelet/pod_workers.go`, `pkg/kubelet/kubelet.go` `SyncPod`, `SyncTerminatingPod`, `SyncTerminatedPod`
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,62 +12,17 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::sync::watch;
 
 use super::apply;
-use super::backoff::Backoff;
 use super::facts::PodFacts;
 use super::kill;
-use super::observed::{Ended, Observed, observe};
-use super::plan::{Waiting, plan};
+use super::memory::Memory;
+use super::observed::{Observed, observe};
+use super::plan::plan;
+use super::report;
 use super::status::{Facts, Verdict, status};
 use super::workers::{Handle, Wanted};
-use super::{report, resize};
 use crate::Kubelet;
 use crate::events::Kind;
-use crate::probes::{Probes, Surroundings};
-
-/// What a worker knows beside what it can look up; all of it can be lost.
-#[derive(Debug)]
-pub struct Memory {
-    /// Containers that ended.
-    pub ended: Ended,
-    /// Why containers wait.
-    pub waiting: Waiting,
-    /// Restarts of containers.
-    pub restarts: Backoff,
-    /// Pulls of images.
-    pub pulls: Backoff,
-    /// Containers whose failure is to be seen until then.
-    pub shown: HashMap<String, std::time::Instant>,
-    /// Why the last pull of an image failed.
-    pub pull_errors: HashMap<String, String>,
-    /// Probes.
-    pub probes: Probes,
-    /// Resizing.
-    pub resize: resize::State,
-    /// Containers whose preStop hook has run.
-    pub stopped: HashSet<String>,
-    /// When something has to be looked at again.
-    pub wake: Option<Timestamp>,
-    /// Failures in a row of what is not a container's (volumes, sandbox).
-    pub failures: u32,
-    /// Times of failed volumes already told in events.
-    pub said: HashMap<String, Timestamp>,
-}
-
-impl Memory {
-    /// Looks again at this time at the latest.
-    pub fn wake_at(&mut self, at: Timestamp) {
-        self.wake = Some(self.wake.map_or(at, |w| w.min(at)));
-    }
-
-    /// Looks again after a pause that grows with each failure.
-    pub fn retry(&mut self) {
-        let pause = Duration::from_millis(500 << self.failures.min(7));
-        self.failures += 1;
-        self.wake_at(
-            Timestamp::now() + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_secs(1)),
-        );
-    }
-}
+use crate::probes::Surroundings;
 
 /// A pod's worker.
 pub struct Worker {
@@ -100,21 +54,7 @@ impl Worker {
     /// A worker for what `wanted` says.
     pub fn new(kubelet: Arc<Kubelet>, handle: Arc<Handle>, wanted: watch::Receiver<Wanted>) -> Self {
         let restart = kubelet.settings.crash_loop_back_off.max_container_restart_period;
-        let ten = Duration::from_secs(10);
-        let memory = Memory {
-            ended: Ended::new(),
-            waiting: Waiting::new(),
-            restarts: Backoff::new(ten, restart),
-            pulls: Backoff::new(ten, Duration::from_secs(300)),
-            shown: HashMap::new(),
-            pull_errors: HashMap::new(),
-            probes: Probes::new(Arc::clone(&handle.wake)),
-            resize: resize::State::default(),
-            stopped: HashSet::new(),
-            wake: None,
-            failures: 0,
-            said: HashMap::new(),
-        };
+        let memory = Memory::new(restart, Arc::clone(&handle.wake));
         let mut worker = Self {
             kubelet,
             handle,

@@ -296,7 +296,7 @@ async fn adopt_orphans(kubelet: &Arc<Kubelet>, known: &HashSet<String>) {
     }
 }
 
-/// How long until the runtime's events are asked for again, and how often everything is looked at while they flow.
+/// How long until the runtime's events are asked for again, and how long none may come before all is listed.
 const RETRY: Duration = Duration::from_secs(1);
 const RELIST: Duration = Duration::from_secs(30);
 
@@ -308,7 +308,12 @@ async fn runtime_events(kubelet: Arc<Kubelet>) {
                 wake_all(&kubelet);
                 loop {
                     match tokio::time::timeout(RELIST, stream.next()).await {
-                        Err(_) => wake_all(&kubelet),
+                        Err(_) => {
+                            if let Err(error) = relist(&kubelet).await {
+                                tracing::info!(error = crate::chain(&error), "Listing what the runtime has");
+                                wake_all(&kubelet);
+                            }
+                        }
                         Ok(Ok(Some(event))) => {
                             let uid = event.pod_sandbox_status.and_then(|s| s.metadata).map(|m| m.uid);
                             match uid.and_then(|u| kubelet.workers.get(&u)) {
@@ -329,6 +334,35 @@ async fn runtime_events(kubelet: Arc<Kubelet>) {
         wake_all(&kubelet);
         tokio::time::sleep(RETRY).await;
     }
+}
+
+/// Wakes the workers of pods the runtime has otherwise than they saw last, which no event told: two calls for the
+/// whole node instead of some for every pod.
+///
+/// # Upstream
+/// `pkg/kubelet/pleg/generic.go` `Relist`
+async fn relist(kubelet: &Kubelet) -> Result<(), cri::Error> {
+    let (sandboxes, containers) = tokio::try_join!(
+        kubelet.runtime.list_pod_sandbox(v1::ListPodSandboxRequest { filter: None }),
+        kubelet.runtime.list_containers(v1::ListContainersRequest { filter: None }),
+    )?;
+    let sandboxes = sandboxes.items.iter().map(|s| (&s.labels, s.id.as_str(), s.state));
+    let containers = containers.containers.iter().map(|c| (&c.labels, c.id.as_str(), c.state));
+    let mut there: HashMap<&str, HashSet<(&str, i32)>> = HashMap::new();
+    for (labels, id, state) in sandboxes.chain(containers) {
+        if let Some(uid) = labels.get(labels::POD_UID) {
+            there.entry(uid).or_default().insert((id, state));
+        }
+    }
+    for handle in kubelet.workers.handles() {
+        let pod = handle.pod();
+        let now = there.remove(pod.uid()).unwrap_or_default(); // not there: the runtime has nothing of the pod
+        let view = handle.view.lock().unwrap_or_else(PoisonError::into_inner);
+        if now != view.observed.states().collect() {
+            handle.wake.notify_one();
+        }
+    }
+    Ok(())
 }
 
 fn wake_all(kubelet: &Kubelet) {
