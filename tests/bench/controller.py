@@ -4,7 +4,8 @@
 
 Run from the root of the repository. Both work in turn for one real kube-apiserver, upstream's without limits on its requests.
 Nobody runs the pods: they are counted when they exist. What the API server itself needs for a thousand pods is measured too,
-by as many connections as keep it busy: nothing can be faster than that.
+by as many connections as keep it busy: nothing can be faster than that. The same Deployment on our own API server and
+datastore stands beside upstream's three.
 """
 
 import argparse
@@ -150,6 +151,21 @@ def measure(cluster: Plane, binary: Path, times: int, pods: int) -> tuple[dict[s
     return sides, floors
 
 
+def whole(folder: Path, times: int) -> dict[str, float]:
+    """Seconds and CPU seconds of the same Deployment where API server and datastore are ours too."""
+    runs = []
+    with plane(audited=False, own=folder) as cluster:
+        for number in range(times):
+            process = start(cluster, "ours", folder / "k3s-rs-controller", f"whole{number}")
+            stored = usage(cluster.store.pid).cpu_seconds
+            runs.append(rollout(cluster, process, f"d{number}"))
+            runs[-1]["store"] = usage(cluster.store.pid).cpu_seconds - stored
+            print("whole", runs[-1], flush=True)
+            process.end()
+            clear(cluster)
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
 def main() -> None:
     """Measures both and prints one table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -165,6 +181,9 @@ def main() -> None:
     for name, value in sides["ours"].items():
         other = sides["upstream"][name]
         lines.append(f"| {name} | {value:.2f} | {other:.2f} | {other / value if value else 0:.1f} |")
+    if (arguments.bin / "k3s-rs-apiserver").exists():
+        own, other = whole(arguments.bin, arguments.times), sides["upstream"][f"Deployment of {REPLICAS:,}: seconds to pods"]
+        lines += ["", f"On our API server and datastore: {own['seconds']:.2f} s ({other / own['seconds']:.1f} times as fast as upstream's on its own); CPU seconds: controllers {own['cpu']:.2f}, API server {own['api']:.2f}, datastore {own['store']:.2f}."]
     seconds, used = (statistics.median(column) for column in zip(*floors, strict=True))
     lines += ["", f"The same {REPLICAS:,} pods created by {CONNECTIONS} connections and no controller: {seconds:.2f} s, {used:.2f} CPU seconds of kube-apiserver."]
     table = "\n".join(lines)

@@ -1,4 +1,7 @@
-"""A control plane of upstream's as plain processes on loopback: etcd and kube-apiserver, with an audit log; and one controller manager or more."""
+"""A control plane of upstream's as plain processes on loopback: etcd and kube-apiserver, with an audit log; and one controller manager or more.
+
+Benches also want one whose API server and datastore are ours.
+"""
 
 import http.client
 import json
@@ -16,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.machines import paths
+from tests.machines.parts import apiserver
+from tests.machines.parts.base import Facts, Node
 from tests.machines.pki import Pki
 
 POLICY = {
@@ -95,10 +100,10 @@ class Process:
 
 
 class Plane:
-    """etcd and kube-apiserver in a folder of their own."""
+    """etcd and kube-apiserver in a folder of their own; or our datastore and API server, where the folder `own` has them."""
 
-    def __init__(self, folder: Path, audited: bool = True):
-        self.folder, self.bin, self.audited = folder, paths.programs(), audited
+    def __init__(self, folder: Path, audited: bool = True, own: Path | None = None):
+        self.folder, self.bin, self.audited, self.own = folder, paths.programs(), audited, own
         self.processes: list[Process] = []
         self.port, self.etcd_port = free_port(), free_port()
         self.pki = Pki(folder / "pki", "127.0.0.1", "10.43.0.1", {})
@@ -108,15 +113,35 @@ class Plane:
         (folder / "audit.json").write_text(json.dumps(POLICY))
 
     def begin(self) -> None:
-        """Starts etcd and the API server."""
+        """Starts store and API server."""
+        (self._begin_own if self.own else self._begin_upstream)()
+        self.wait_ready()
+
+    def _begin_own(self) -> None:
+        """Every write is on the disk before its answer."""
+        folder, node = self.folder, Node("n1", 1, "127.0.0.1", True)
+        facts = Facts([node], "127.0.0.1", "127.0.0.0/8", {"datastore": "ours"}, service_range="10.43.0.0/16")
+        text = next(iter(apiserver.ours(facts, node)[0].files.values())).replace("/cluster/pki", str(self.pki.folder))
+        socket_path = f"{folder}/store.sock"
+        settings = {
+            "datastore": {"socket": socket_path, "path": f"{folder}/state.db"},
+            "apiserver": {**json.loads(text), "datastore": f"unix://{socket_path}", "listen": f"127.0.0.1:{self.port}"},
+        }
+        for name, values in settings.items():
+            (folder / f"{name}.json").write_text(json.dumps(values))
+        command = {name: [f"{self.own}/k3s-rs-{name}", "--config", f"{folder}/{name}.json"] for name in settings}
+        self.store = self.run("datastore", command["datastore"])
+        wait_for("the datastore", Path(socket_path).exists)
+        self.apiserver = self.run("apiserver", command["apiserver"])
+
+    def _begin_upstream(self) -> None:
         folder = self.folder
-        self.etcd = self.run("etcd", [
+        self.store = self.run("etcd", [
             f"{self.bin}/etcd", f"--data-dir={folder}/etcd", "--unsafe-no-fsync",
             f"--listen-client-urls=http://127.0.0.1:{self.etcd_port}", f"--advertise-client-urls=http://127.0.0.1:{self.etcd_port}",
             f"--listen-peer-urls=http://127.0.0.1:{free_port()}",
         ])
         self.apiserver = self.run("apiserver", [f"{self.bin}/kube-apiserver", *self._flags()])
-        self.wait_ready()
 
     def _flags(self) -> list[str]:
         pki = self.pki.folder
@@ -217,10 +242,10 @@ def call(connection: http.client.HTTPSConnection, method: str, path: str, body: 
 
 
 @contextmanager
-def plane(keep_log: Path | None = None, audited: bool = True) -> Iterator[Plane]:
+def plane(keep_log: Path | None = None, audited: bool = True, own: Path | None = None) -> Iterator[Plane]:
     """A plane that ends with the block; its logs are kept where asked, when it failed."""
     folder = Path(tempfile.mkdtemp(prefix="k3s-rs-loops-"))
-    made = Plane(folder, audited)
+    made = Plane(folder, audited, own)
     try:
         made.begin()
         yield made

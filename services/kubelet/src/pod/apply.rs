@@ -62,7 +62,10 @@ pub async fn apply(
     plan: &Plan,
     told: &PodStatus,
 ) -> bool {
-    if let Err(error) = prepare(kubelet, pod) {
+    let starts = plan.new_sandbox.is_some() || !plan.start.is_empty();
+    if (starts || !memory.prepared)
+        && let Err(error) = prepare(kubelet, pod)
+    {
         tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Preparing a pod's place");
         kubelet.events.pod(
             pod,
@@ -74,6 +77,7 @@ pub async fn apply(
         memory.retry();
         return false;
     }
+    memory.prepared = true;
     let materials = kubelet.sources.load(pod).await;
     let places = match volumes::ensure(kubelet, pod, &materials).await {
         Ok(places) => places,
@@ -92,7 +96,7 @@ pub async fn apply(
     if changed {
         return true; // what they leave behind decides whether and when they start again
     }
-    if plan.start.is_empty() && plan.new_sandbox.is_none() {
+    if !starts {
         memory.failures = 0;
         return false;
     }

@@ -32,6 +32,8 @@ pub struct Memory {
     pub pull_errors: HashMap<String, String>,
     /// Probes.
     pub probes: Probes,
+    /// The pod's cgroup and directories were made.
+    pub prepared: bool,
     /// Resizing.
     pub resize: resize::State,
     /// Containers whose preStop hook has run.
@@ -56,6 +58,7 @@ impl Memory {
             shown: HashMap::new(),
             pull_errors: HashMap::new(),
             probes: Probes::new(wake),
+            prepared: false,
             resize: resize::State::default(),
             stopped: HashSet::new(),
             wake: None,

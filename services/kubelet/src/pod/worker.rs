@@ -3,6 +3,7 @@
 //! # Upstream
 //! `pkg/kubelet/pod_workers.go`, `pkg/kubelet/kubelet.go` `SyncPod`, `SyncTerminatingPod`, `SyncTerminatedPod`
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -98,12 +99,13 @@ impl Worker {
 
     /// Until the pod is gone and nothing is left of it.
     pub async fn run(mut self) {
+        let mut regular = false;
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             self.refresh(&wanted.pod);
             self.memory.wake = None;
             let begun = Instant::now();
-            let step = Box::pin(self.step(&wanted)).await;
+            let step = Box::pin(self.step(&wanted, std::mem::take(&mut regular))).await;
             let measures = &self.kubelet.measures;
             let histogram = if wanted.ending() { &measures.terminate } else { &measures.sync };
             histogram.observe(begun.elapsed());
@@ -112,7 +114,8 @@ impl Worker {
                 Step::Again => continue,
                 Step::Wait => {}
             }
-            let pause = match self.memory.wake {
+            let due = self.memory.wake;
+            let pause = match due {
                 Some(at) => {
                     let left = at.duration_since(Timestamp::now());
                     Duration::try_from(left).unwrap_or(Duration::ZERO) // in the past: now
@@ -123,14 +126,24 @@ impl Worker {
             tokio::select! {
                 changed = self.wanted.changed() => if changed.is_err() { return },
                 () = handle.wake.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause) => regular = due.is_none(),
             }
         }
     }
 
-    async fn step(&mut self, wanted: &Wanted) -> Step {
+    /// What the runtime has of the pod. The `regular` look takes what the last one saw, if the runtime's list of all
+    /// it has has been found to agree with that since.
+    async fn look(&mut self, pod: &Pod, regular: bool) -> Result<Observed, cri::Error> {
+        let agreed = self.handle.agreed.swap(false, Ordering::Relaxed);
+        if regular && agreed {
+            return Ok(self.handle.view.lock().unwrap_or_else(PoisonError::into_inner).observed.clone());
+        }
+        observe(&self.kubelet.runtime, pod.uid(), pod, &mut self.memory.ended).await
+    }
+
+    async fn step(&mut self, wanted: &Wanted, regular: bool) -> Step {
         let pod = Arc::clone(&wanted.pod);
-        let observed = match observe(&self.kubelet.runtime, pod.uid(), &pod, &mut self.memory.ended).await {
+        let observed = match self.look(&pod, regular).await {
             Ok(observed) => observed,
             Err(error) => {
                 tracing::warn!(

@@ -4,6 +4,7 @@
 //! `pkg/kubelet/pod_workers.go`, `pkg/kubelet/pleg`
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Handle {
     pub wake: Arc<Notify>,
     /// What others may know.
     pub view: Mutex<View>,
+    /// The runtime's list of all it has agreed with the view since its worker last asked for its pod alone.
+    pub agreed: AtomicBool,
     over: watch::Sender<bool>,
 }
 
@@ -208,6 +211,7 @@ pub fn update(kubelet: &Arc<Kubelet>, pod: Arc<Pod>, gone: bool) {
         wanted,
         wake: Arc::new(Notify::new()),
         view: Mutex::default(),
+        agreed: AtomicBool::default(),
         over: watch::Sender::new(false),
     });
     all.insert(uid.clone(), Arc::clone(&handle));
@@ -358,7 +362,9 @@ async fn relist(kubelet: &Kubelet) -> Result<(), cri::Error> {
         let pod = handle.pod();
         let now = there.remove(pod.uid()).unwrap_or_default(); // not there: the runtime has nothing of the pod
         let view = handle.view.lock().unwrap_or_else(PoisonError::into_inner);
-        if now != view.observed.states().collect() {
+        if now == view.observed.states().collect() {
+            handle.agreed.store(true, Ordering::Relaxed);
+        } else {
             handle.wake.notify_one();
         }
     }
