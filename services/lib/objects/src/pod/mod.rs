@@ -163,7 +163,7 @@ pub struct Volume {
     /// The claim it names.
     pub claim: Option<String>,
     /// What a claim is made from that lives as long as the pod.
-    pub ephemeral: Option<Ephemeral>,
+    pub ephemeral: Option<Box<Ephemeral>>,
     /// The secrets in it.
     pub secrets: Vec<String>,
 }

@@ -91,7 +91,7 @@ struct WireVolume {
     #[serde(default, deserialize_with = "or_default")]
     name: String,
     persistent_volume_claim: Option<ClaimSource>,
-    ephemeral: Option<Ephemeral>,
+    ephemeral: Option<Box<Ephemeral>>,
     secret: Option<SecretSource>,
     projected: Option<ProjectedSource>,
 }
@@ -209,7 +209,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Pod, serde_json::Error> {
         annotations: pairs(meta.annotations),
         owners: owners(meta.owner_references.unwrap_or_default()),
         finalizers: FINALIZERS.share(list(meta.finalizers)),
-        volumes: VOLUMES.share(Part(volumes.collect())),
+        volumes: VOLUMES.share(list(Some(volumes.collect()))),
         node_name,
         hostname: text(&spec.hostname).into(),
         spec: SPECS.share(Part(spec.into())),
@@ -236,6 +236,7 @@ fn moment(time: Option<Time>) -> Moment {
     time.map_or_else(Moment::default, |time| Moment(time.0.as_second()))
 }
 
+/// A list without the room it was read into: that is for four elements at the least.
 fn list<T>(list: Option<Vec<T>>) -> Part<Vec<T>> {
     let mut list = list.unwrap_or_default();
     list.shrink_to_fit();
@@ -301,7 +302,7 @@ fn statuses(wire: Option<Vec<WireStatus>>) -> Arc<Part<Vec<ContainerStatus>>> {
             .and_then(|state| state.terminated)
             .map(|end| Terminated { exit_code: end.exit_code, finished_at: moment(end.finished_at) }),
     };
-    STATUSES.share(Part(wire.unwrap_or_default().into_iter().map(status).collect()))
+    STATUSES.share(list(wire.map(|wire| wire.into_iter().map(status).collect())))
 }
 
 fn claim(status: &ClaimStatus) -> (crate::Word, Option<crate::Word>) {
