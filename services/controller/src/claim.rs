@@ -10,16 +10,16 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use reconcile::{Error, Kind, Plan, View, Watch, matches};
+use reconcile::{Body, Kind, Plan, View, Watch, matches};
 
 /// A kind that owns what its selector lets through.
-pub(crate) trait Selects: Kind {
+pub(crate) trait Selects: Kind + Body {
     /// The selector; `None` selects nothing.
     fn selector(&self) -> Option<LabelSelector>;
 
     /// Whether it selects an object.
     fn selects<K: Kind>(&self, object: &K) -> bool {
-        self.selector().is_some_and(|s| matches(&s, object.metadata().labels.as_ref()))
+        self.selector().is_some_and(|s| matches(&s, object))
     }
 }
 
@@ -52,31 +52,25 @@ pub(crate) fn claim<'a, O: Selects, K: Kind>(
     view: &'a View,
     owner: &'a O,
     plan: &mut Plan,
-) -> Result<Vec<&'a Arc<K>>, Error> {
-    let (mut claimed, first) = (Vec::new(), plan.writes.len());
+) -> Vec<&'a Arc<K>> {
+    let mut claimed = Vec::new();
     for object in view.owned::<K>(owner.uid()) {
         if owner.selects(object.as_ref()) {
             claimed.push(object);
         } else if !owner.deleting() {
-            let mut released = K::clone(object);
-            if let Some(owners) = &mut released.metadata_mut().owner_references {
-                owners.retain(|o| o.uid != owner.uid());
-            }
-            plan.update(object.as_ref(), &released)?;
+            let others: Vec<_> = object.owners().iter().filter(|o| o.uid != owner.uid()).cloned().collect();
+            plan.hand_over(object.as_ref(), &others).together();
         }
     }
     if !owner.deleting() {
         let orphans = view.orphans::<K>(owner.namespace());
         for orphan in orphans.into_iter().filter(|o| !o.deleting() && owner.selects(o.as_ref())) {
-            let mut adopted = K::clone(orphan);
-            adopted.metadata_mut().owner_references.get_or_insert_default().push(owner.owner_reference());
-            plan.update(orphan.as_ref(), &adopted)?;
+            let mut owners = orphan.owners().to_vec();
+            owners.push(owner.owner_reference());
+            plan.hand_over(orphan.as_ref(), &owners).together();
         }
     }
-    for write in &mut plan.writes[first..] {
-        write.together();
-    }
-    Ok(claimed)
+    claimed
 }
 
 /// Watches what an owner kind claims: by owner, and orphans by every owner that selects them.

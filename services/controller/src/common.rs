@@ -1,17 +1,17 @@
 //! Facts about pods, templates and hashes that several controllers need.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use reconcile::Kind;
+use reconcile::{Kind, Pod};
 
 /// The label that tells apart the pods of a deployment's replica sets.
 pub(crate) const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// The phase, empty before there is a status.
 pub(crate) fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|s| s.phase.as_deref()).unwrap_or_default()
+    &pod.phase
 }
 
 /// Neither ended nor being deleted.
@@ -26,9 +26,8 @@ pub(crate) fn is_terminal(pod: &Pod) -> bool {
 
 /// Since when the pod is ready, if it is.
 pub(crate) fn ready_since(pod: &Pod) -> Option<Timestamp> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "True")?;
-    Some(ready.last_transition_time.as_ref().map_or(Timestamp::MIN, |t| t.0))
+    let ready = pod.conditions.iter().find(|c| c.kind == "Ready" && c.status == "True")?;
+    Some(ready.since.get().unwrap_or(Timestamp::MIN))
 }
 
 /// Whether the pod is ready.
@@ -45,12 +44,12 @@ pub(crate) fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) ->
 
 /// The node a pod is bound to, empty for none.
 pub(crate) fn node_name(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or_default()
+    &pod.node_name
 }
 
 /// The time of an object's creation.
 pub(crate) fn created<K: Kind>(object: &K) -> Timestamp {
-    object.metadata().creation_timestamp.as_ref().map_or(Timestamp::MAX, |t| t.0)
+    object.created().unwrap_or(Timestamp::MAX)
 }
 
 /// A time as objects hold it.

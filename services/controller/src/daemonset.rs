@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetStatus};
 use k8s_openapi::api::core::v1::{
-    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, Taint,
-    Toleration,
+    Affinity, Node, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod as NewPod,
+    Taint, Toleration,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
 
 use crate::claim::{claim, claimed, revisions};
 use crate::common::{created, is_available, is_ready, node_name, phase, ready_since, scaled};
@@ -49,8 +49,8 @@ impl Controller for DaemonSets {
         let mut plan = Plan::nothing();
         let Some(set) = ask.view.get::<DaemonSet>(ask.key).filter(|s| !s.deleting()) else { return Ok(plan) };
         let Some(spec) = &set.spec else { return Ok(plan) };
-        let pods: Vec<&Arc<Pod>> = claim(ask.view, set.as_ref(), &mut plan)?;
-        let known: Vec<&Arc<ControllerRevision>> = claim(ask.view, set.as_ref(), &mut plan)?;
+        let pods: Vec<&Arc<Pod>> = claim(ask.view, set.as_ref(), &mut plan);
+        let known: Vec<&Arc<ControllerRevision>> = claim(ask.view, set.as_ref(), &mut plan);
         if !plan.writes.is_empty() {
             return Ok(plan);
         }
@@ -100,7 +100,7 @@ fn target(pod: &Pod) -> String {
 }
 
 fn made_for(pod: &Pod) -> Option<String> {
-    let affinity = pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()?;
+    let affinity = pod.spec.affinity.as_ref()?.node_affinity.as_ref()?;
     let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
     let fields = terms.iter().flat_map(|t| t.match_fields.iter().flatten());
     fields.filter(|f| f.key == "metadata.name").find_map(|f| f.values.as_ref()?.first().cloned())
@@ -251,7 +251,7 @@ impl<'a> Work<'a> {
         self.set.spec.as_ref().and_then(|s| s.min_ready_seconds).unwrap_or(0)
     }
 
-    fn pod(&self, node: &str) -> Pod {
+    fn pod(&self, node: &str) -> NewPod {
         let template = self.set.spec.as_ref().map(|s| s.template.clone()).unwrap_or_default();
         let mut pod = pod_from(&template, self.set.as_ref());
         let labels = pod.metadata.labels.get_or_insert_default();

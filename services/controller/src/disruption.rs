@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use client::Key;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+use k8s_openapi::api::core::v1::ReplicationController;
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, View, Watch, matches};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, View, Watch, matches};
 
 use crate::common::{is_ready, is_terminal, scaled};
 
@@ -26,7 +26,7 @@ pub(crate) struct Disruption;
 
 fn selects(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
     let selector = budget.spec.as_ref().and_then(|s| s.selector.as_ref());
-    selector.is_some_and(|s| matches(s, pod.metadata.labels.as_ref()))
+    selector.is_some_and(|s| matches(s, pod))
 }
 
 fn in_namespace<K: Kind>() -> Watch {

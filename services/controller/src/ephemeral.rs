@@ -4,9 +4,9 @@
 //! `pkg/controller/volume/ephemeral`, `k8s.io/component-helpers/storage/ephemeral`
 
 use client::Key;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Volume};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Volume, Watch};
 
 /// The controller.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Controller for EphemeralVolumes {
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
         let Some(pod) = ask.view.get::<Pod>(ask.key).filter(|p| !p.deleting()) else { return Ok(plan) };
-        for volume in pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()) {
+        for volume in pod.volumes.iter() {
             let Some(template) = volume.ephemeral.as_ref().and_then(|e| e.volume_claim_template.as_ref())
             else {
                 continue;
@@ -69,7 +69,7 @@ impl Controller for EphemeralVolumes {
             plan.create(&PersistentVolumeClaim {
                 metadata: ObjectMeta {
                     name: Some(name),
-                    namespace: pod.metadata.namespace.clone(),
+                    namespace: Some(pod.namespace().to_owned()),
                     annotations: meta.annotations,
                     labels: meta.labels,
                     owner_references: Some(vec![pod.owner_reference()]),

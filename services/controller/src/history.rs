@@ -10,7 +10,7 @@ use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use reconcile::{Error, Kind, Plan};
+use reconcile::{Body, Error, Kind, Plan};
 use serde_json::{Value, json};
 
 use crate::common::{fnv1, safe_encode};
@@ -37,7 +37,7 @@ fn go_json(value: &Value) -> String {
 
 impl<'a> History<'a> {
     /// Matches the current template with the known revisions, or makes a new one.
-    pub(crate) fn of<O: Kind>(
+    pub(crate) fn of<O: Kind + Body>(
         owner: &O,
         mut known: Vec<&'a Arc<ControllerRevision>>,
         data: Value,

@@ -8,9 +8,9 @@ use std::time::Duration;
 use client::{DeleteOptions, Key, Patch, Preconditions};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Pod, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
 use serde_json::json;
 
 use crate::common::{created, is_ready, is_terminal, node_name, time};
@@ -254,10 +254,9 @@ impl Controller for TaintEviction {
         if taints.is_empty() {
             return Ok(plan);
         }
-        let tolerations: Vec<_> = pod.spec.iter().flat_map(|s| s.tolerations.iter().flatten()).collect();
         let mut due: Option<Timestamp> = None;
         for taint in taints {
-            let using: Vec<_> = tolerations.iter().filter(|t| tolerates(t, taint)).collect();
+            let using: Vec<_> = pod.spec.tolerations.iter().filter(|t| tolerates(t, taint)).collect();
             let since = taint.time_added.as_ref().map_or(ask.now, |t| t.0);
             let seconds = if using.is_empty() {
                 Some(0)

@@ -208,7 +208,7 @@ mod tests {
         world.put(&secret(OURS, TYPE, 9999, &["a"])).unwrap();
         // the cache has no such Node, the API server has
         let mut other = world.clone();
-        other.answers.insert("/api/v1/nodes/n1".into(), node("b").encode().unwrap());
+        other.answers.insert("/api/v1/nodes/n1".into(), reconcile::Body::encode(&node("b")).unwrap());
         assert_eq!(told(&other, OURS), "");
         // a Node on its way out may yet be held by others
         let mut leaving = node("a");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use client::{DeleteOptions, Key, Patch, Preconditions, Propagation};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use reconcile::{Ask, Controller, Error, Kind, Need, Permit, Plan, View, Watch};
+use k8s_openapi::api::core::v1::Node;
+use reconcile::{Ask, Controller, Error, Kind, Need, Permit, Plan, Pod, View, Watch};
 use serde_json::json;
 
 use crate::common::{created, is_terminal, node_name};

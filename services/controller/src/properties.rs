@@ -31,8 +31,8 @@ pub(crate) fn start() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-pub(crate) fn object<K: reconcile::Kind>(value: Value) -> K {
-    K::from_value(&value).unwrap()
+pub(crate) fn object<B: reconcile::Body>(value: Value) -> B {
+    B::from_value(&value).unwrap()
 }
 
 fn meta(name: &str) -> Value {
@@ -48,7 +48,7 @@ fn selector() -> Value {
     json!({"matchLabels": {"app": "a"}})
 }
 
-fn world<K: reconcile::Kind>(root: Value) -> (World, client::Key) {
+fn world<K: reconcile::Kind + reconcile::Body>(root: Value) -> (World, client::Key) {
     let mut world = World::new(start());
     let root: K = object(root);
     world.put(&root).unwrap();

@@ -4,9 +4,9 @@
 //! `pkg/controller/volume/{pvcprotection,pvprotection,vacprotection}`
 
 use client::{Key, Patch};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::VolumeAttributesClass;
-use reconcile::{Ask, Controller, Error, Kind, Need, Permit, Plan, Watch};
+use reconcile::{Ask, Body, Controller, Error, Kind, Need, Permit, Plan, Pod, Volume, Watch};
 use serde_json::json;
 
 use crate::common::node_name;
@@ -28,11 +28,11 @@ pub(crate) struct Volumes;
 #[derive(Debug)]
 pub(crate) struct AttributeClasses;
 
-fn has<K: Kind>(object: &K, finalizer: &str) -> bool {
+fn has<K: Body>(object: &K, finalizer: &str) -> bool {
     object.metadata().finalizers.iter().flatten().any(|f| f == finalizer)
 }
 
-fn add<K: Kind>(plan: &mut Plan, object: &K, finalizer: &str) -> Result<(), Error> {
+fn add<K: Kind + Body>(plan: &mut Plan, object: &K, finalizer: &str) -> Result<(), Error> {
     let mut next = object.clone();
     next.metadata_mut().finalizers.get_or_insert_default().push(finalizer.into());
     plan.update(object, &next)?;
@@ -46,28 +46,22 @@ fn remove<K: Kind>(plan: &mut Plan, object: &K, finalizer: &str) -> Result<(), E
     Ok(())
 }
 
-/// Whether kubelet is done with a pod.
-fn is_shut_down(pod: &Pod) -> bool {
-    pod.deleting() && pod.metadata.deletion_grace_period_seconds == Some(0)
-}
-
 fn uses(pod: &Pod, claim: &PersistentVolumeClaim) -> bool {
     !node_name(pod).is_empty()
-        && pod.spec.iter().flat_map(|s| s.volumes.iter().flatten()).any(|v| {
-            let named = v.persistent_volume_claim.as_ref().is_some_and(|c| c.claim_name == claim.name());
+        && pod.volumes.iter().any(|v| {
+            let named = v.claim.as_deref() == Some(claim.name());
             let made = v.ephemeral.is_some() && claim_name(pod, v) == claim.name();
-            named || (made && !is_shut_down(pod) && is_for(claim, pod))
+            named || (made && !pod.is_shut_down() && is_for(claim, pod))
         })
 }
 
 /// The keys of the claims a pod names.
 pub(crate) fn claims_of(pod: &Pod) -> Vec<Key> {
-    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    let name = |v: &k8s_openapi::api::core::v1::Volume| match &v.persistent_volume_claim {
-        Some(claim) => Some(claim.claim_name.clone()),
+    let name = |v: &Volume| match &v.claim {
+        Some(claim) => Some(claim.clone()),
         None => v.ephemeral.as_ref().map(|_| claim_name(pod, v)),
     };
-    volumes.filter_map(name).map(|name| Key::new(pod.namespace(), name)).collect()
+    pod.volumes.iter().filter_map(name).map(|name| Key::new(pod.namespace(), name)).collect()
 }
 
 impl Controller for Claims {
@@ -101,7 +95,7 @@ impl Controller for Claims {
         let Some(answer) = plan.need(ask, need) else { return Ok(plan) };
         let list = answer.as_ref().map_err(|refusal| Error::Invalid(refusal.to_string()))?;
         for pod in list["items"].as_array().into_iter().flatten() {
-            if uses(&Pod::from_value(pod)?, claim) {
+            if uses(&Pod::project(pod.to_string().as_bytes())?, claim) {
                 return Ok(plan);
             }
         }

@@ -10,12 +10,12 @@ use client::Key;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
-    ResourceQuotaStatus, ScopedResourceSelectorRequirement, Secret, Service,
+    ConfigMap, PersistentVolumeClaim, ReplicationController, ResourceQuota, ResourceQuotaStatus,
+    ScopedResourceSelectorRequirement, Secret, Service,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Wire;
 use meta::quantity::Quantity;
-use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, View, Watch};
+use reconcile::{Ask, Container, Controller, Error, Kind, Permit, Plan, Pod, View, Watch};
 
 use crate::common::is_terminal;
 
@@ -65,7 +65,7 @@ fn hard(quota: &ResourceQuota) -> Option<&BTreeMap<String, Wire>> {
 /// A pod that outlives its deletion's grace period is counted until it is gone.
 mod frees {
     use super::{PersistentVolumeClaim, Pod, Service, in_scope, is_terminal};
-    use k8s_openapi::api::core::v1::ContainerStatus;
+    use reconcile::ContainerStatus;
 
     pub(super) fn pod(old: &Pod, new: &Pod) -> bool {
         let ended = !is_terminal(old) && is_terminal(new);
@@ -74,8 +74,7 @@ mod frees {
 
     fn resized(old: &Pod, new: &Pod) -> bool {
         fn all(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
-            let status = pod.status.iter();
-            status.flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten())
+            pod.container_statuses.iter().chain(pod.init_container_statuses.iter())
         }
         all(old).any(|o| all(new).any(|n| n.name == o.name && n.resources != o.resources))
     }
@@ -251,7 +250,7 @@ fn pod_usage(usage: &mut Usage, pod: &Pod) {
 
 /// What a pod asks for: the sum of its containers, or its largest start-up container, whichever is more.
 fn demand(pod: &Pod, of: fn(&Container) -> Option<BTreeMap<String, Wire>>) -> Usage {
-    let Some(spec) = &pod.spec else { return Usage::new() };
+    let spec = &pod.spec;
     let mut total = Usage::new();
     for container in &spec.containers {
         for (name, amount) in of(container).unwrap_or_default() {
@@ -260,7 +259,7 @@ fn demand(pod: &Pod, of: fn(&Container) -> Option<BTreeMap<String, Wire>>) -> Us
     }
     let mut sidecars = Usage::new();
     let mut peak = Usage::new();
-    for container in spec.init_containers.iter().flatten() {
+    for container in &spec.init_containers {
         let wanted = of(container).unwrap_or_default();
         if container.restart_policy.as_deref() == Some("Always") {
             for (name, amount) in wanted {
@@ -335,8 +334,7 @@ fn claim_usage(usage: &mut Usage, claim: &PersistentVolumeClaim) {
 }
 
 fn in_scope(pod: &Pod, scope: &str) -> bool {
-    let spec = pod.spec.as_ref();
-    let terminating = spec.and_then(|s| s.active_deadline_seconds).is_some();
+    let terminating = pod.spec.active_deadline_seconds.is_some();
     let best_effort = demand(pod, |c| c.resources.as_ref()?.requests.clone()).values().all(Quantity::is_zero)
         && demand(pod, |c| c.resources.as_ref()?.limits.clone()).values().all(Quantity::is_zero);
     match scope {
@@ -344,9 +342,13 @@ fn in_scope(pod: &Pod, scope: &str) -> bool {
         "NotTerminating" => !terminating,
         "BestEffort" => best_effort,
         "NotBestEffort" => !best_effort,
-        "PriorityClass" => spec.and_then(|s| s.priority_class_name.as_deref()).is_some_and(|n| !n.is_empty()),
+        "PriorityClass" => class_of(pod).is_some(),
         _ => false,
     }
+}
+
+fn class_of(pod: &Pod) -> Option<&str> {
+    pod.spec.priority_class_name.as_deref().filter(|name| !name.is_empty())
 }
 
 fn selected(pod: &Pod, selector: &ScopedResourceSelectorRequirement) -> bool {
@@ -354,7 +356,7 @@ fn selected(pod: &Pod, selector: &ScopedResourceSelectorRequirement) -> bool {
         let inside = in_scope(pod, &selector.scope_name);
         return if selector.operator == "DoesNotExist" { !inside } else { inside };
     }
-    let class = pod.spec.as_ref().and_then(|s| s.priority_class_name.as_deref()).filter(|n| !n.is_empty());
+    let class = class_of(pod);
     let values = selector.values.as_deref().unwrap_or_default();
     match selector.operator.as_str() {
         "Exists" => class.is_some(),
@@ -370,10 +372,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::properties::object;
 
     fn pair<K: Kind>(old: Value, new: Value) -> (K, K) {
-        (object(old), object(new))
+        let cached = |value: Value| K::project(value.to_string().as_bytes()).unwrap();
+        (cached(old), cached(new))
     }
 
     #[test]

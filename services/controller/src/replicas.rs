@@ -10,10 +10,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::{
-    Pod, PodTemplateSpec, ReplicationController, ReplicationControllerCondition, ReplicationControllerStatus,
+    Pod as NewPod, PodTemplateSpec, ReplicationController, ReplicationControllerCondition,
+    ReplicationControllerStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Failure, Kind, Permit, Plan, View, Watch, selects};
+use reconcile::{
+    Ask, Body, Controller, Error, Event, Failure, Kind, Permit, Plan, Pod, View, Watch, selects,
+};
 
 use crate::claim::{Selects, claim, claimed};
 use crate::common::{created, is_active, is_available, is_ready, node_name, phase, ready_since, time};
@@ -33,12 +36,12 @@ pub(crate) struct ReplicationControllers;
 ///
 /// # Upstream
 /// `pkg/controller/controller_utils.go` `GetPodFromTemplate`
-pub(crate) fn pod_from<O: Kind>(template: &PodTemplateSpec, owner: &O) -> Pod {
+pub(crate) fn pod_from<O: Kind>(template: &PodTemplateSpec, owner: &O) -> NewPod {
     let meta = template.metadata.clone().unwrap_or_default();
     let prefix = format!("{}-", owner.name());
-    Pod {
+    NewPod {
         metadata: ObjectMeta {
-            namespace: owner.metadata().namespace.clone(),
+            namespace: Some(owner.namespace().to_owned()).filter(|n| !n.is_empty()),
             generate_name: Some(prefix),
             labels: meta.labels,
             annotations: meta.annotations,
@@ -52,7 +55,7 @@ pub(crate) fn pod_from<O: Kind>(template: &PodTemplateSpec, owner: &O) -> Pod {
 }
 
 /// Adds a pod's creation with upstream's events.
-pub(crate) fn create_pod<O: Kind>(plan: &mut Plan, owner: &O, pod: &Pod) -> Result<(), Error> {
+pub(crate) fn create_pod<O: Kind>(plan: &mut Plan, owner: &O, pod: &NewPod) -> Result<(), Error> {
     plan.create(pod)?.together().events(
         Event::normal(owner, "SuccessfulCreate", "Created pod: {name}"),
         Event::warning(owner, "FailedCreate", "Error creating: {error}"),
@@ -76,10 +79,7 @@ fn rank<'a>(pods: &[&'a Arc<Pod>], related: &HashMap<String, usize>) -> Vec<&'a 
     let cost = |pod: &Pod| -> i32 {
         pod.annotation("controller.kubernetes.io/pod-deletion-cost").and_then(|c| c.parse().ok()).unwrap_or(0)
     };
-    let restarts = |pod: &Pod| {
-        let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref());
-        statuses.into_iter().flatten().map(|c| c.restart_count).max().unwrap_or(0)
-    };
+    let restarts = |pod: &Pod| pod.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0);
     // times are compared on a logarithmic scale upstream, so that age alone does not decide between peers
     let age = |t: Timestamp| (Timestamp::MAX.as_second() - t.as_second()).max(1).ilog2();
     let mut pods = pods.to_vec();
@@ -126,7 +126,7 @@ struct Set<'a, O> {
 impl<O: Selects> Set<'_, O> {
     /// Makes or deletes pods; gives counts and why pods could not be made or deleted.
     fn plan(&self, ask: &Ask<'_>, plan: &mut Plan) -> Result<Option<Counts>, Error> {
-        let mine: Vec<&Arc<Pod>> = claim(ask.view, self.owner, plan)?;
+        let mine: Vec<&Arc<Pod>> = claim(ask.view, self.owner, plan);
         if !plan.writes.is_empty() {
             return Ok(None);
         }
@@ -153,7 +153,7 @@ impl<O: Selects> Set<'_, O> {
         let count = |test: &dyn Fn(&Pod) -> bool| active.iter().filter(|p| test(p)).count() as i32;
         let counts = Counts {
             replicas: have,
-            labeled: count(&|p| selects(&labels, p.metadata.labels.as_ref())),
+            labeled: count(&|p| selects(&labels, p)),
             ready: count(&is_ready),
             available: count(&|p| is_available(p, self.min_ready, ask.now)),
             terminating: mine.iter().filter(|p| p.deleting() && !crate::common::is_terminal(p)).count()
@@ -246,7 +246,7 @@ impl Controller for ReplicaSets {
 }
 
 /// The status goes ahead of pods that may fail to be made.
-fn status_first<K: Kind>(plan: &mut Plan, old: &K, new: &K) -> Result<(), Error> {
+fn status_first<K: Kind + Body>(plan: &mut Plan, old: &K, new: &K) -> Result<(), Error> {
     let mut first = Plan::nothing();
     first.update_status(old, new)?;
     first.writes.append(&mut plan.writes);

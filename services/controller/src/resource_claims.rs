@@ -11,10 +11,10 @@
 use std::sync::Arc;
 
 use client::{Key, Patch};
-use k8s_openapi::api::core::v1::{Pod, PodResourceClaim};
+use k8s_openapi::api::core::v1::PodResourceClaim;
 use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimConsumerReference, ResourceClaimTemplate};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Kind, Need, Permit, Plan, View, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Need, Permit, Plan, Pod, View, Watch};
 use serde_json::json;
 
 use crate::common::{is_terminal, node_name};
@@ -36,7 +36,7 @@ fn is_done(pod: &Pod) -> bool {
 }
 
 fn wants(pod: &Pod) -> &[PodResourceClaim] {
-    pod.spec.as_ref().and_then(|s| s.resource_claims.as_deref()).unwrap_or_default()
+    &pod.spec.resource_claims
 }
 
 /// The claim a pod's entry stands for: named by the user, or noted in the pod's status. The inner `None` says that
@@ -45,9 +45,8 @@ fn claim_name<'a>(pod: &'a Pod, want: &'a PodResourceClaim) -> Option<Option<&'a
     if let Some(name) = &want.resource_claim_name {
         return Some(Some(name));
     }
-    let statuses = pod.status.iter().flat_map(|s| s.resource_claim_statuses.iter().flatten());
-    let status = statuses.into_iter().find(|s| s.name == want.name)?;
-    Some(status.resource_claim_name.as_deref())
+    let (_, claim) = pod.resource_claim_statuses.iter().find(|(entry, _)| **entry == *want.name)?;
+    Some(claim.as_deref())
 }
 
 /// The claim that was made for a pod's entry, whether the pod's status says so or not.
@@ -106,7 +105,7 @@ fn sync_pod(plan: &mut Plan, ask: &Ask<'_>, pod: &Pod) -> Result<(), Error> {
         plan.create(&ResourceClaim {
             metadata: ObjectMeta {
                 generate_name: Some(base(pod.name(), &want.name)),
-                namespace: pod.metadata.namespace.clone(),
+                namespace: Some(pod.namespace().to_owned()),
                 annotations: Some(annotations),
                 labels: meta.labels,
                 owner_references: Some(vec![owner]),

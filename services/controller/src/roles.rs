@@ -37,7 +37,7 @@ impl Controller for Aggregation {
         let mut rules: Vec<PolicyRule> = Vec::new();
         for selector in rule.cluster_role_selectors.iter().flatten() {
             let parts = ask.view.all::<ClusterRole>().filter(|r| r.name() != role.name());
-            for part in parts.filter(|r| matches(selector, r.metadata.labels.as_ref())) {
+            for part in parts.filter(|r| matches(selector, r.as_ref())) {
                 for rule in part.rules.iter().flatten() {
                     if !rules.contains(rule) {
                         rules.push(rule.clone());

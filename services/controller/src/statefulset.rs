@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet, StatefulSetSpec, StatefulSetStatus};
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod, PodTemplateSpec, Volume,
+    PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, PodTemplateSpec, Volume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
 
 use crate::claim::{claim, claimed, revisions};
 use crate::common::{is_available, is_ready, is_terminal, phase, scaled};
@@ -52,8 +52,8 @@ impl Controller for StatefulSets {
             return Ok(plan);
         };
         let Some(spec) = &set.spec else { return Ok(plan) };
-        let pods: Vec<&Arc<Pod>> = claim(ask.view, set.as_ref(), &mut plan)?;
-        let known: Vec<&Arc<ControllerRevision>> = claim(ask.view, set.as_ref(), &mut plan)?;
+        let pods: Vec<&Arc<Pod>> = claim(ask.view, set.as_ref(), &mut plan);
+        let known: Vec<&Arc<ControllerRevision>> = claim(ask.view, set.as_ref(), &mut plan);
         if !plan.writes.is_empty() {
             return Ok(plan);
         }

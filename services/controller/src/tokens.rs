@@ -10,8 +10,8 @@ use auth::token::SigningKey;
 use client::{DeleteOptions, Key, Preconditions};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
-use reconcile::{Ask, Controller, Error, Kind, Need, Permit, Plan, Watch};
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use reconcile::{Ask, Body, Controller, Error, Kind, Need, Permit, Plan, Pod, Watch};
 use serde_json::json;
 
 use crate::common::created;
@@ -157,14 +157,8 @@ fn is_day(text: &str) -> bool {
 
 /// Whether a pod names a secret anywhere.
 fn mounts(pod: &Pod, name: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let pulls = spec.image_pull_secrets.iter().flatten().any(|s| s.name == name);
-    let volumes = spec.volumes.iter().flatten().any(|v| {
-        let plain = v.secret.as_ref().and_then(|s| s.secret_name.as_deref()) == Some(name);
-        let sources = v.projected.iter().flat_map(|p| p.sources.iter().flatten());
-        plain || sources.into_iter().any(|s| s.secret.as_ref().is_some_and(|s| s.name == name))
-    });
-    pulls || volumes
+    pod.spec.image_pull_secrets.iter().any(|s| s.name == name)
+        || pod.volumes.iter().flat_map(|v| &v.secrets).any(|secret| secret == name)
 }
 
 impl Cleaner {

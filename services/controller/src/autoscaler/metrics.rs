@@ -11,12 +11,11 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricSpec, MetricStatus, MetricTarget, MetricValueStatus, ObjectMetricStatus, PodsMetricStatus,
     ResourceMetricStatus,
 };
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use meta::quantity::{Format, Quantity};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reconcile::{Ask, Kind, Need, Plan};
+use reconcile::{Ask, Kind, Need, Plan, Pod};
 use serde_json::Value;
 
 use super::usage::{Calculation, Proposal, Sample, Target, Tolerance};

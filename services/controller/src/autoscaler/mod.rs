@@ -34,10 +34,9 @@ use k8s_openapi::api::autoscaling::v2::{
     HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition,
     HorizontalPodAutoscalerStatus, MetricStatus,
 };
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use meta::selector::LabelSelector;
-use reconcile::{Ask, Controller, Error, Event, Kind, Op, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Op, Permit, Plan, Pod, Watch};
 use serde_json::json;
 
 use behavior::{Decision, History, Sizes};
@@ -205,10 +204,7 @@ impl Round<'_> {
                 return self.give_up(scale, reason, event);
             }
         };
-        let mine = |p: &&Arc<Pod>| {
-            let lookup = |name: &str| p.metadata.labels.as_ref()?.get(name).map(String::as_str);
-            selector.matches(lookup)
-        };
+        let mine = |p: &&Arc<Pod>| selector.matches(|name| p.label(name));
         let pods: Vec<_> = self.ask.view.list::<Pod>(self.old.namespace()).filter(mine).collect();
         let scope = Scope {
             ask: self.ask,

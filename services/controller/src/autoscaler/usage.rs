@@ -7,9 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod};
 use meta::quantity::Quantity;
-use reconcile::Kind;
+use reconcile::{Container, Kind, Pod};
 
 use crate::common::phase;
 
@@ -74,23 +73,22 @@ fn milli(container: &Container, resource: &str) -> Option<i64> {
 
 /// What a pod requests of a resource, in thousandths.
 fn request(pod: &Pod, container: &str, resource: &str) -> Result<i64, String> {
-    let spec = pod.spec.clone().unwrap_or_default();
+    let spec = &pod.spec;
     let pod_level = spec.resources.as_ref().and_then(|r| r.requests.as_ref()).filter(|r| !r.is_empty());
     if let Some(requests) = pod_level.filter(|_| container.is_empty()) {
         let quantity = requests.get(resource).and_then(|q| Quantity::parse(&q.0).ok()); // validated
         let missing = || format!("missing pod-level request for {resource} in Pod {}", pod.name());
         return quantity.map(|q| q.milli_value()).ok_or_else(missing);
     }
-    let sidecars = spec.init_containers.into_iter().flatten();
-    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars = spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
     let mut sum = 0;
-    for c in spec.containers.into_iter().chain(sidecars) {
+    for c in spec.containers.iter().chain(sidecars) {
         if !container.is_empty() && container != c.name {
             continue;
         }
         let missing =
             || format!("missing request for {resource} in container {} of Pod {}", c.name, pod.name());
-        sum += milli(&c, resource).ok_or_else(missing)?;
+        sum += milli(c, resource).ok_or_else(missing)?;
         if container == c.name {
             return Ok(sum);
         }
@@ -105,11 +103,11 @@ fn request(pod: &Pod, container: &str, resource: &str) -> Result<i64, String> {
 impl Calculation<'_> {
     /// Whether a pod's sample says nothing yet.
     fn is_starting(&self, pod: &Pod, sample: &Sample) -> bool {
-        let Some(status) = &pod.status else { return true };
-        let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready");
-        let (Some(ready), Some(start)) = (ready, &status.start_time) else { return true };
-        let since = ready.last_transition_time.as_ref().map_or(i64::MIN / 2, |t| t.0.as_second());
-        let start = start.0.as_second();
+        let (Some(ready), Some(start)) = (pod.conditions.get("Ready"), pod.start_time.get()) else {
+            return true;
+        };
+        let since = ready.since.get().map_or(i64::MIN / 2, Timestamp::as_second);
+        let start = start.as_second();
         if start + CPU_INITIALIZATION > self.now.as_second() {
             return ready.status == "False" || sample.at.as_second() < since + sample.window;
         }

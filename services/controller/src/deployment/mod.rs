@@ -12,9 +12,8 @@ use std::sync::Arc;
 use client::Key;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, ReplicaSet, ReplicaSetSpec};
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, View, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, View, Watch};
 
 use crate::claim::{claim, claimed};
 use crate::common::{TEMPLATE_HASH, created, is_terminal, same_template, template_hash};
@@ -60,7 +59,7 @@ impl Controller for Deployments {
         let mut plan = Plan::nothing();
         let Some(deployment) = ask.view.get::<Deployment>(ask.key) else { return Ok(plan) };
         let Some(spec) = &deployment.spec else { return Ok(plan) };
-        let mut sets: Vec<&Arc<ReplicaSet>> = claim(ask.view, deployment.as_ref(), &mut plan)?;
+        let mut sets: Vec<&Arc<ReplicaSet>> = claim(ask.view, deployment.as_ref(), &mut plan);
         if !plan.writes.is_empty() {
             return Ok(plan);
         }

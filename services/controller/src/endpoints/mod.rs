@@ -10,8 +10,8 @@ pub(crate) use mirror::Mirror;
 pub(crate) use slices::Slices;
 
 use client::Key;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use reconcile::{Kind, Watch, selects};
+use k8s_openapi::api::core::v1::Service;
+use reconcile::{Kind, Pod, Watch, selects};
 
 pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
 pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
@@ -27,7 +27,7 @@ fn pods_of_services() -> Watch {
 
 fn selects_pod(service: &Service, pod: &Pod) -> bool {
     let selector = service.spec.as_ref().and_then(|s| s.selector.as_ref()).filter(|s| !s.is_empty());
-    selector.is_some_and(|s| selects(s, pod.metadata.labels.as_ref()))
+    selector.is_some_and(|s| selects(s, pod))
 }
 
 fn by_service_label<K: Kind>() -> Watch {

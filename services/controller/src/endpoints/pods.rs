@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use reconcile::{Kind, View};
+use reconcile::{Kind, Pod, View};
 
 use super::selects_pod;
 use crate::common::{is_ready, is_terminal, node_name};
@@ -28,10 +28,7 @@ pub(super) fn is_v6(address: &str) -> bool {
 
 /// The pod's address of a family.
 pub(super) fn address(pod: &Pod, v6: bool) -> Option<String> {
-    let status = pod.status.as_ref()?;
-    let all = status.pod_ips.iter().flatten().map(|ip| ip.ip.clone());
-    let first = status.pod_ip.clone();
-    all.chain(first).find(|ip| !ip.is_empty() && is_v6(ip) == v6)
+    pod.ips.iter().find(|ip| is_v6(ip) == v6).map(|ip| ip.to_string())
 }
 
 /// The service's ports as this pod has them.
@@ -57,13 +54,10 @@ fn number(port: &ServicePort, pod: &Pod, protocol: &str) -> Option<i32> {
         None => Some(port.port),
         Some(IntOrString::Int(n)) => Some(if *n == 0 { port.port } else { *n }),
         Some(IntOrString::String(name)) => {
-            let spec = pod.spec.as_ref()?;
-            let sidecars = spec
-                .init_containers
-                .iter()
-                .flatten()
-                .filter(|c| c.restart_policy.as_deref() == Some("Always"));
-            let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
+            let spec = &pod.spec;
+            let sidecars =
+                spec.init_containers.iter().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+            let ports = spec.containers.iter().chain(sidecars).flat_map(|c| &c.ports);
             let named = |p: &&k8s_openapi::api::core::v1::ContainerPort| {
                 p.name.as_deref() == Some(name) && p.protocol.as_deref().unwrap_or("TCP") == protocol
             };
@@ -106,17 +100,16 @@ pub(super) fn endpoint(view: &View, service: &Service, pod: &Pod, address: Strin
 }
 
 pub(super) fn hostname(service: &Service, pod: &Pod) -> Option<String> {
-    let spec = pod.spec.as_ref()?;
-    let ours = spec.subdomain.as_deref() == Some(service.name());
-    spec.hostname.clone().filter(|h| ours && !h.is_empty())
+    let ours = pod.spec.subdomain.as_deref() == Some(service.name());
+    Some(pod.hostname.to_string()).filter(|h| ours && !h.is_empty())
 }
 
 pub(super) fn reference(pod: &Pod) -> ObjectReference {
     ObjectReference {
         kind: Some("Pod".into()),
-        namespace: pod.metadata.namespace.clone(),
-        name: pod.metadata.name.clone(),
-        uid: pod.metadata.uid.clone(),
+        namespace: Some(pod.namespace().to_owned()),
+        name: Some(pod.name().to_owned()),
+        uid: Some(pod.uid().to_owned()),
         ..ObjectReference::default()
     }
 }

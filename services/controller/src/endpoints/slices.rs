@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use client::Key;
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice, ForNode, ForZone};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
 
 use super::pods::{self, Ports};
 use super::{MANAGED_BY, SERVICE_NAME, by_service_label, pods_of_services};

@@ -4,13 +4,15 @@
 //! `pkg/controller/garbagecollector/{graph,graph_builder,garbagecollector}.go`
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use client::{Key, Propagation, Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use reconcile::{Owners, Word, owners, word};
 use serde::Deserialize;
 
-pub(super) const FOREGROUND: &str = "foregroundDeletion";
-pub(super) const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
 
 /// The metadata of any object.
 #[derive(Deserialize)]
@@ -30,17 +32,21 @@ pub(super) struct Meta {
     owner_references: Vec<OwnerReference>,
 }
 
-/// An object.
+/// An object. There is one for every object of the cluster: what many have in common is shared, see [`word`].
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub(super) resource: Resource,
-    pub(super) key: Key,
-    pub(super) uid: String,
-    pub(super) revision: String,
+    pub(super) resource: Arc<Resource>,
+    namespace: Word,
+    name: Box<str>,
+    pub(super) uid: Uid,
+    pub(super) revision: Box<str>,
     deleting: bool,
-    finalizers: Vec<String>,
-    owners: Vec<OwnerReference>,
+    finalizers: Box<[Word]>,
+    owners: Owners,
 }
+
+/// A uid, shared by all that refer to the object.
+pub(super) type Uid = Arc<str>;
 
 /// What shall be done.
 #[derive(Debug)]
@@ -58,25 +64,41 @@ pub(super) enum Decision {
     Ask(OwnerReference),
     Do(Vec<Action>),
     /// Others have to go first.
-    Wait(Vec<String>),
+    Wait(Vec<Uid>),
 }
 
 impl Node {
-    pub(super) fn new(resource: Resource, item: Item) -> Self {
+    pub(super) fn new(resource: Arc<Resource>, item: Item) -> Self {
         let meta = item.metadata;
         Self {
             resource,
-            key: Key::new(meta.namespace, meta.name),
-            uid: meta.uid,
-            revision: meta.resource_version,
+            namespace: word(&meta.namespace),
+            name: meta.name.into(),
+            uid: meta.uid.into(),
+            revision: meta.resource_version.into(),
             deleting: meta.deletion_timestamp.is_some(),
-            finalizers: meta.finalizers,
-            owners: meta.owner_references,
+            finalizers: meta.finalizers.iter().map(|finalizer| word(finalizer)).collect(),
+            owners: owners(meta.owner_references),
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        Key::new(&*self.namespace, &*self.name)
+    }
+
+    /// The policy its finalizers ask for.
+    pub(super) fn policy(&self) -> Propagation {
+        if self.has(ORPHAN) {
+            Propagation::Orphan
+        } else if self.has(FOREGROUND) {
+            Propagation::Foreground
+        } else {
+            Propagation::Background
         }
     }
 
     fn has(&self, finalizer: &str) -> bool {
-        self.finalizers.iter().any(|f| f == finalizer)
+        self.finalizers.iter().any(|f| **f == *finalizer)
     }
 
     fn waits_for_dependents(&self) -> bool {
@@ -84,7 +106,8 @@ impl Node {
     }
 
     fn without(&self, finalizer: &str) -> Action {
-        let finalizers = self.finalizers.iter().filter(|f| *f != finalizer).cloned().collect();
+        let finalizers =
+            self.finalizers.iter().filter(|f| ***f != *finalizer).map(|f| f.to_string()).collect();
         Action::Finalizers { node: self.clone(), finalizers }
     }
 
@@ -96,77 +119,76 @@ impl Node {
 /// Every object there is.
 #[derive(Default)]
 pub(super) struct Graph {
-    nodes: HashMap<String, Node>,
-    dependents: HashMap<String, HashSet<String>>,
+    nodes: HashMap<Uid, Box<Node>>,
+    dependents: HashMap<Uid, HashSet<Uid>>,
 }
 
 impl Graph {
     pub(super) fn get(&self, uid: &str) -> Option<&Node> {
-        self.nodes.get(uid)
+        self.nodes.get(uid).map(|node| &**node)
     }
 
-    pub(super) fn of(&self, resource: &Resource) -> Vec<String> {
-        self.nodes.values().filter(|n| n.resource == *resource).map(|n| n.uid.clone()).collect()
+    pub(super) fn of(&self, resource: &Resource) -> Vec<Uid> {
+        self.nodes.values().filter(|n| *n.resource == *resource).map(|n| n.uid.clone()).collect()
     }
 
     fn dependents(&self, uid: &str) -> impl Iterator<Item = &Node> {
-        self.dependents.get(uid).into_iter().flatten().filter_map(|d| self.nodes.get(d))
+        self.dependents.get(uid).into_iter().flatten().filter_map(|d| self.get(d))
     }
 
     /// Takes an object in; gives the objects to look at.
-    pub(super) fn put(&mut self, node: Node) -> Vec<String> {
+    pub(super) fn put(&mut self, node: Node) -> Vec<Uid> {
         let mut touched = Vec::new();
         let old = self.nodes.get(&node.uid);
-        for owner in old.iter().flat_map(|o| &o.owners) {
-            if let Some(set) = self.dependents.get_mut(&owner.uid) {
+        for owner in old.iter().flat_map(|o| o.owners.iter()) {
+            if let Some(set) = self.dependents.get_mut(&*owner.uid) {
                 set.remove(&node.uid);
             }
             // an owner that waits for its dependents may have lost one
             touched.extend(
-                self.nodes.get(&owner.uid).filter(|o| o.waits_for_dependents()).map(|o| o.uid.clone()),
+                self.nodes.get(&*owner.uid).filter(|o| o.waits_for_dependents()).map(|o| o.uid.clone()),
             );
         }
-        for owner in &node.owners {
-            self.dependents.entry(owner.uid.clone()).or_default().insert(node.uid.clone());
+        for owner in node.owners.iter() {
+            let uid = self.nodes.get(&*owner.uid).map_or_else(|| word(&owner.uid), |owner| owner.uid.clone());
+            self.dependents.entry(uid).or_default().insert(node.uid.clone());
         }
         let orphaned =
-            node.owners.iter().any(|o| self.nodes.get(&o.uid).is_none_or(Node::waits_for_dependents));
+            node.owners.iter().any(|o| self.nodes.get(&*o.uid).is_none_or(|o| o.waits_for_dependents()));
         if orphaned || (node.deleting && (node.has(FOREGROUND) || node.has(ORPHAN))) {
             touched.push(node.uid.clone());
         }
         if node.waits_for_dependents() {
             touched.extend(self.dependents.get(&node.uid).into_iter().flatten().cloned());
         }
-        self.nodes.insert(node.uid.clone(), node);
+        self.nodes.insert(node.uid.clone(), Box::new(node));
         touched
     }
 
     /// Takes an object out; gives the objects to look at.
-    pub(super) fn remove(&mut self, uid: &str) -> Vec<String> {
+    pub(super) fn remove(&mut self, uid: &str) -> Vec<Uid> {
         let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
-        let mut touched: Vec<String> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
-        for owner in &node.owners {
-            if let Some(set) = self.dependents.get_mut(&owner.uid) {
+        let mut touched: Vec<Uid> = self.dependents.get(uid).into_iter().flatten().cloned().collect();
+        for owner in node.owners.iter() {
+            if let Some(set) = self.dependents.get_mut(&*owner.uid) {
                 set.remove(uid);
-                if set.is_empty() && !self.nodes.contains_key(&owner.uid) {
-                    self.dependents.remove(&owner.uid);
+                if set.is_empty() && !self.nodes.contains_key(&*owner.uid) {
+                    self.dependents.remove(&*owner.uid);
                 }
             }
-            touched.extend(self.nodes.get(&owner.uid).filter(|o| o.deleting).map(|o| o.uid.clone()));
+            touched.extend(self.nodes.get(&*owner.uid).filter(|o| o.deleting).map(|o| o.uid.clone()));
         }
         touched
     }
 
     /// What follows for an object, given owners known not to exist.
     pub(super) fn decide(&self, uid: &str, absent: &HashSet<String>) -> Decision {
-        let Some(node) = self.nodes.get(uid) else { return Decision::Nothing };
+        let Some(node) = self.get(uid) else { return Decision::Nothing };
         if node.deleting && node.has(ORPHAN) {
             return self.orphan(node);
         }
         if node.waits_for_dependents() {
-            let blocking: Vec<String> =
-                self.dependents(uid).filter(|d| d.blocks(uid)).map(|d| d.uid.clone()).collect();
-            if blocking.is_empty() {
+            if !self.dependents(uid).any(|d| d.blocks(uid)) {
                 return Decision::Do(vec![node.without(FOREGROUND)]);
             }
             let idle = self.dependents(uid).filter(|d| !d.deleting).map(|d| d.uid.clone()).collect();
@@ -180,8 +202,8 @@ impl Graph {
 
     fn by_owners(&self, node: &Node, absent: &HashSet<String>) -> Decision {
         let (mut solid, mut gone, mut waiting) = (Vec::new(), false, false);
-        for owner in &node.owners {
-            match self.nodes.get(&owner.uid) {
+        for owner in node.owners.iter() {
+            match self.get(&owner.uid) {
                 Some(known) if !self.coordinates_fit(known, node, owner) => gone = true,
                 Some(known) if known.waits_for_dependents() => waiting = true,
                 Some(_) => solid.push(owner.clone()),
@@ -203,15 +225,14 @@ impl Graph {
             let owners = node.owners.iter().map(open).collect();
             return Decision::Do(vec![Action::Owners { node: node.clone(), owners }]);
         }
-        let policy =
-            if waiting && has_dependents { Propagation::Foreground } else { super::policy(&node.finalizers) };
+        let policy = if waiting && has_dependents { Propagation::Foreground } else { node.policy() };
         Decision::Do(vec![Action::Delete { node: node.clone(), policy }])
     }
 
     /// Whether a reference means the object that has its uid.
     fn coordinates_fit(&self, known: &Node, dependent: &Node, owner: &OwnerReference) -> bool {
-        let same_place = known.key.namespace.is_empty() || known.key.namespace == dependent.key.namespace;
-        same_place && known.key.name == owner.name && *known.resource.kind == owner.kind
+        let same_place = known.namespace.is_empty() || known.namespace == dependent.namespace;
+        same_place && *known.name == *owner.name && *known.resource.kind == owner.kind
     }
 
     fn orphan(&self, node: &Node) -> Decision {
@@ -219,7 +240,7 @@ impl Graph {
             .dependents(&node.uid)
             .map(|d| Action::Owners {
                 node: d.clone(),
-                owners: d.owners.iter().filter(|o| o.uid != node.uid).cloned().collect(),
+                owners: d.owners.iter().filter(|o| *o.uid != *node.uid).cloned().collect(),
             })
             .collect();
         actions.push(node.without(ORPHAN));

@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use client::{
-    Client, DeleteOptions, Key, ListParams, Patch, PatchParams, Preconditions, Propagation, Resource,
-    WatchEvent, Watcher,
+    Client, DeleteOptions, Key, ListParams, Patch, PatchParams, Preconditions, Resource, WatchEvent, Watcher,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use reconcile::Queue;
@@ -23,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::discovery;
-use graph::{Action, Decision, Graph, Item, Node};
+use graph::{Action, Decision, Graph, Item, Node, Uid};
 
 const DISCOVER: Duration = Duration::from_secs(30);
 const CONCURRENT: usize = 16;
@@ -98,6 +97,7 @@ async fn follow_all(collector: Arc<Collector>) {
 
 async fn follow(collector: Arc<Collector>, resource: Resource) {
     let mut watcher = Watcher::new(collector.client.clone(), resource.clone(), "", ListParams::default());
+    let resource = Arc::new(resource);
     let mut listed: Option<HashSet<String>> = None;
     loop {
         let (bytes, gone) = match watcher.next().await {
@@ -108,11 +108,11 @@ async fn follow(collector: Arc<Collector>, resource: Resource) {
             WatchEvent::ListDone => {
                 if let Some(listed) = listed.take() {
                     let gone = lock(&collector.graph).of(&resource);
-                    for uid in gone.into_iter().filter(|uid| !listed.contains(uid)) {
+                    for uid in gone.into_iter().filter(|uid| !listed.contains(&**uid)) {
                         collector.remove(&uid);
                     }
                 }
-                lock(&collector.unlisted).remove(&resource);
+                lock(&collector.unlisted).remove(&*resource);
                 continue;
             }
             WatchEvent::Listed(sent) | WatchEvent::Applied(sent) => (sent.bytes, false),
@@ -124,7 +124,7 @@ async fn follow(collector: Arc<Collector>, resource: Resource) {
                 if let Some(listed) = &mut listed {
                     listed.insert(item.metadata.uid.clone());
                 }
-                let touched = lock(&collector.graph).put(Node::new(resource.clone(), item));
+                let touched = lock(&collector.graph).put(Node::new(Arc::clone(&resource), item));
                 collector.enqueue(touched);
             }
             Err(error) => {
@@ -153,9 +153,9 @@ async fn work(collector: Arc<Collector>) {
 }
 
 impl Collector {
-    fn enqueue(&self, uids: Vec<String>) {
+    fn enqueue(&self, uids: Vec<Uid>) {
         for uid in uids {
-            self.queue.add(Key::new("", uid));
+            self.queue.add(Key::new("", &*uid));
         }
     }
 
@@ -254,10 +254,11 @@ impl Collector {
         node: &Node,
         owner: &OwnerReference,
     ) -> Result<bool, client::Error> {
-        if resource.namespaced && node.key.namespace.is_empty() {
+        let own = node.key().namespace;
+        if resource.namespaced && own.is_empty() {
             return Ok(false); // a cluster-wide object cannot be owned by one in a namespace
         }
-        let namespace = if resource.namespaced { node.key.namespace.clone() } else { String::new() };
+        let namespace = if resource.namespaced { own } else { String::new() };
         match self.client.get::<Item>(resource, &Key::new(namespace, owner.name.clone())).await {
             Ok(item) => Ok(item.metadata.uid == owner.uid),
             Err(error) if error.is_not_found() => Ok(false),
@@ -270,43 +271,32 @@ impl Collector {
             Action::Delete { node, policy } => {
                 let options = DeleteOptions {
                     preconditions: Some(Preconditions {
-                        uid: Some(node.uid),
-                        resource_version: Some(node.revision),
+                        uid: Some(node.uid.to_string()),
+                        resource_version: Some(node.revision.to_string()),
                     }),
                     propagation_policy: Some(policy),
                     grace_period_seconds: None,
                 };
-                self.client.delete(&node.resource, &node.key, &options).await
+                self.client.delete(&node.resource, &node.key(), &options).await
             }
             Action::Owners { node, owners } => {
                 let patch = json!({"metadata": {
-                    "uid": node.uid, "resourceVersion": node.revision, "ownerReferences": owners,
+                    "uid": &*node.uid, "resourceVersion": &*node.revision, "ownerReferences": owners,
                 }});
                 let params = PatchParams::default();
-                self.client.patch(&node.resource, &node.key, &Patch::Merge(patch), &params).await
+                self.client.patch(&node.resource, &node.key(), &Patch::Merge(patch), &params).await
             }
             Action::Finalizers { node, finalizers } => {
                 let patch = json!({"metadata": {
-                    "uid": node.uid, "resourceVersion": node.revision, "finalizers": finalizers,
+                    "uid": &*node.uid, "resourceVersion": &*node.revision, "finalizers": finalizers,
                 }});
                 let params = PatchParams::default();
-                self.client.patch(&node.resource, &node.key, &Patch::Merge(patch), &params).await
+                self.client.patch(&node.resource, &node.key(), &Patch::Merge(patch), &params).await
             }
         };
         match result {
             Err(error) if error.is_not_found() => Ok(()),
             other => other.map(|_| ()),
         }
-    }
-}
-
-/// How a policy is named in finalizers.
-pub(crate) fn policy(finalizers: &[String]) -> Propagation {
-    if finalizers.iter().any(|f| f == graph::ORPHAN) {
-        Propagation::Orphan
-    } else if finalizers.iter().any(|f| f == graph::FOREGROUND) {
-        Propagation::Foreground
-    } else {
-        Propagation::Background
     }
 }

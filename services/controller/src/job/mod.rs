@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use client::{Key, Patch};
 use k8s_openapi::api::batch::v1::{Job, JobSpec, JobStatus, UncountedTerminatedPods};
-use k8s_openapi::api::core::v1::Pod;
-use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, Watch};
+use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, Pod, Watch};
 use serde_json::json;
 
 use crate::claim::{Selects as _, claim, claimed};
@@ -78,7 +77,7 @@ impl Controller for Jobs {
         if spec.managed_by.as_deref().is_some_and(|m| m != "kubernetes.io/job-controller") {
             return Ok(plan);
         }
-        let pods: Vec<&Arc<Pod>> = claim(ask.view, job.as_ref(), &mut plan)?;
+        let pods: Vec<&Arc<Pod>> = claim(ask.view, job.as_ref(), &mut plan);
         if finished(job) {
             // what is left of the bookkeeping: no pod keeps the finalizer
             untrack(&mut plan, pods.iter().copied());
@@ -103,7 +102,7 @@ fn finished(job: &Job) -> bool {
 }
 
 fn is_tracked(pod: &Pod) -> bool {
-    pod.metadata.finalizers.iter().flatten().any(|f| f == TRACKING)
+    pod.has_finalizer(TRACKING)
 }
 
 fn untrack<'a>(plan: &mut Plan, pods: impl Iterator<Item = &'a Arc<Pod>>) {
@@ -330,9 +329,8 @@ impl<'a> Work<'a> {
             return 0;
         }
         let running = self.pods.iter().filter(|p| matches!(phase(p), "Running" | "Pending"));
-        let statuses = running.filter_map(|p| p.status.as_ref()).flat_map(|s| {
-            s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
-        });
+        let statuses =
+            running.flat_map(|p| p.container_statuses.iter().chain(p.init_container_statuses.iter()));
         statuses.map(|c| c.restart_count).sum()
     }
 
@@ -385,9 +383,7 @@ impl<'a> Work<'a> {
     /// How long to wait after failures: 10 s doubling to 10 minutes, from the last failed pod's end.
     fn backoff(&self) -> Option<Duration> {
         let ended = |p: &Pod| -> i64 {
-            let statuses = p.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
-            let ends =
-                statuses.filter_map(|c| Some(c.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+            let ends = p.container_statuses.iter().filter_map(|c| c.terminated?.finished_at.get());
             ends.map(|t| t.as_second()).max().unwrap_or_else(|| created(p).as_second())
         };
         let last_success =

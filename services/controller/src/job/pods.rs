@@ -1,19 +1,19 @@
 //! The pods a Job makes.
 
-use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod};
+use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, Pod as NewPod};
 use reconcile::Kind;
 
 use super::{FAILURES, INDEX, TRACKING, Work};
 use crate::replicas::pod_from;
 
 impl Work<'_> {
-    pub(super) fn pod(&self) -> Pod {
+    pub(super) fn pod(&self) -> NewPod {
         let mut pod = pod_from(&self.spec.template, self.job.as_ref());
         pod.metadata.finalizers.get_or_insert_default().push(TRACKING.into());
         pod
     }
 
-    pub(super) fn indexed_pod(&self, number: i32, failures: i32) -> Pod {
+    pub(super) fn indexed_pod(&self, number: i32, failures: i32) -> NewPod {
         let mut pod = self.pod();
         let text = number.to_string();
         pod.metadata.generate_name = Some(format!("{}-{number}-", self.job.name()));

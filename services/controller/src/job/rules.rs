@@ -5,8 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::Pod;
-use reconcile::Kind;
+use reconcile::{Kind, Pod};
 
 use super::indexes::{parse_indexes, print_indexes};
 use super::{FAILURES, Work, has_failed, index};
@@ -51,12 +50,10 @@ impl Work<'_> {
         let policy = self.spec.pod_failure_policy.as_ref()?;
         for (i, rule) in policy.rules.iter().enumerate() {
             if let Some(codes) = &rule.on_exit_codes {
-                let statuses = pod.status.iter().flat_map(|s| {
-                    s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
-                });
-                for status in statuses {
-                    let ended = status.state.as_ref().and_then(|s| s.terminated.as_ref());
-                    let Some(code) = ended.map(|t| t.exit_code).filter(|c| *c != 0) else { continue };
+                for status in pod.container_statuses.iter().chain(pod.init_container_statuses.iter()) {
+                    let Some(code) = status.terminated.map(|t| t.exit_code).filter(|c| *c != 0) else {
+                        continue;
+                    };
                     let named = codes.container_name.as_ref().is_none_or(|n| *n == status.name);
                     let within = codes.values.contains(&code);
                     if named && (codes.operator == "In") == within {
@@ -71,17 +68,16 @@ impl Work<'_> {
                     }
                 }
             }
-            let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
-            for condition in conditions {
+            for condition in pod.conditions.iter() {
                 let hit = rule.on_pod_conditions.iter().flatten().any(|p| {
-                    p.type_ == condition.type_ && p.status.as_deref().unwrap_or("True") == condition.status
+                    p.type_ == condition.kind && p.status.as_deref().unwrap_or("True") == condition.status
                 });
                 if hit {
                     let message = format!(
                         "Pod {}/{} has condition {} matching {} rule at index {i}",
                         pod.namespace(),
                         pod.name(),
-                        condition.type_,
+                        condition.kind,
                         rule.action
                     );
                     return Some((rule.action.clone(), message));

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::{Job, JobCondition};
-use k8s_openapi::api::core::v1::Pod;
-use reconcile::{Error, Event, Kind as _, Plan};
+use reconcile::{Error, Event, Kind as _, Plan, Pod};
 
 use super::Work;
 use crate::common::{is_ready, time};

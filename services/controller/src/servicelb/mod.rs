@@ -13,9 +13,9 @@ mod nodes;
 
 use client::Key;
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, LoadBalancerStatus, Node, Pod, Service};
+use k8s_openapi::api::core::v1::{LoadBalancerIngress, LoadBalancerStatus, Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, View, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, View, Watch};
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const DAEMON_NAME: &str = "svccontroller.k3s.cattle.io/svcname";

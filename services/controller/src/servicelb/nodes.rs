@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod, Service, Taint};
+use k8s_openapi::api::core::v1::{Node, Service, Taint};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use reconcile::{Kind, View};
+use reconcile::{Kind, Pod, View};
 
 use super::{DAEMON_NAME, SERVICE_NAME, ingress, is_ours};
 use crate::common::{created, is_terminal};
@@ -32,10 +32,9 @@ type HostPort = (String, i32);
 /// The ports of its node a pod takes. K3s's forwarding pods are about to go.
 pub(super) fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> {
     let counts = !is_terminal(pod) && pod.label(DAEMON_NAME).is_none();
-    let spec = pod.spec.as_ref().filter(|_| counts);
-    let containers =
-        spec.into_iter().flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
-    let ports = containers.flat_map(|c| c.ports.iter().flatten());
+    let spec = Some(&pod.spec).filter(|_| counts);
+    let containers = spec.into_iter().flat_map(|s| s.containers.iter().chain(&s.init_containers));
+    let ports = containers.flat_map(|c| &c.ports);
     ports.filter_map(|p| {
         Some((p.protocol.clone().unwrap_or_else(|| "TCP".into()), p.host_port.filter(|n| *n > 0)?))
     })

@@ -10,14 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Key, Patch};
-use k8s_openapi::api::core::v1::{
-    CSIPersistentVolumeSource, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-};
+use k8s_openapi::api::core::v1::{CSIPersistentVolumeSource, Node, PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::{
     CSIDriver, VolumeAttachment, VolumeAttachmentSource, VolumeAttachmentSpec,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, View, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, View, Watch};
 use serde_json::json;
 
 use crate::common::{is_terminal, node_name};
@@ -232,9 +230,7 @@ impl Controller for AttachDetach {
             pods.map(|p| node_name(p)).filter(|n| !n.is_empty()).map(|n| Key::new("", n)).collect()
         };
         let of_pod = Watch::map::<Pod>(move |_, pod| {
-            let claims = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-            let any =
-                claims.into_iter().any(|v| v.persistent_volume_claim.is_some() || v.ephemeral.is_some());
+            let any = pod.volumes.iter().any(|v| v.claim.is_some() || v.ephemeral.is_some());
             if any { node(node_name(pod)) } else { Vec::new() }
         });
         let of_claim = Watch::map::<PersistentVolumeClaim>(move |view, claim| users(view, &claim.key()));

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use reconcile::{Ask, Error, Event, Kind, Plan, View, matches};
+use reconcile::{Ask, Error, Event, Kind, Plan, Pod, View, matches};
 
 use super::bind::{bind, claim_phase};
 use super::{
@@ -130,7 +130,7 @@ fn best<'a>(
     let selector = claim.spec.as_ref().and_then(|s| s.selector.as_ref());
     let free = candidates.into_iter().filter(|v| {
         v.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Available")
-            && selector.is_none_or(|s| matches(s, v.metadata.labels.as_ref()))
+            && selector.is_none_or(|s| matches(s, v.as_ref()))
             && volume_class(v) == claim_class(claim).unwrap_or_default()
     });
     free.min_by_key(|v| {

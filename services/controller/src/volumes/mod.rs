@@ -21,10 +21,10 @@ pub(crate) use expand::Expand;
 use std::time::Duration;
 
 use client::Key;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use meta::quantity::Quantity;
-use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, View, Watch};
+use reconcile::{Ask, Controller, Error, Kind, Permit, Plan, Pod, View, Watch};
 
 const BOUND_BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";

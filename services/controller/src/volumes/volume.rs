@@ -2,7 +2,7 @@
 
 use client::Key;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use reconcile::{Ask, Error, Event, Kind, Need, Plan};
+use reconcile::{Ask, Body, Error, Event, Kind, Need, Plan};
 
 use super::bind::{unbind, volume_phase};
 use super::{AGAIN, MIGRATED_TO, PROVISIONED_BY, same_mode};

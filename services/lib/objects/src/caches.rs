@@ -134,8 +134,7 @@ impl Caches {
 }
 
 fn revision<K: Kind>(object: &K) -> u64 {
-    let text = object.metadata().resource_version.as_deref();
-    text.and_then(|v| v.parse().ok()).unwrap_or(0)
+    object.revision().parse().unwrap_or(0)
 }
 
 /// See [`Kind::start_cache`].

@@ -1,9 +1,11 @@
 //! What the caches hold: typed objects, trimmed of what no loop reads.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use client::{Client, Key, Resource};
+use jiff::Timestamp;
 use k8s_openapi::api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
@@ -12,16 +14,14 @@ use crate::Follower;
 use crate::bare::without_managed_fields;
 use crate::caches::{snapshot_of, start};
 
-/// A kind the caches can hold.
+/// A type with a JSON form: what is written.
 ///
-/// The methods without a body are implemented for each kind by this crate and by it alone: calling them from generic code
-/// compiles nothing anew.
-pub trait Kind:
+/// Implemented for each kind by this crate and by it alone, as [`Kind`] is. Pods have two types: the one that is written is
+/// `k8s-openapi`'s and no [`Kind`], the one the caches hold is [`crate::Pod`] and no body. So what the cached one does not
+/// have cannot be asked of it, nor the other be looked for in a cache.
+pub trait Body:
     k8s_openapi::Resource + k8s_openapi::Metadata<Ty = ObjectMeta> + Clone + Send + Sync + 'static
 {
-    /// Whether its objects live in namespaces.
-    const NAMESPACED: bool;
-
     /// Reads the JSON form.
     ///
     /// # Errors
@@ -33,6 +33,32 @@ pub trait Kind:
     /// # Errors
     /// There is none.
     fn encode(&self) -> Result<Value, serde_json::Error>;
+
+    /// The resource it is written to.
+    fn target() -> Resource;
+
+    /// Namespace and name.
+    fn place(&self) -> Key {
+        let meta = self.metadata();
+        Key::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
+    }
+
+    /// Reads the JSON form from a tree.
+    ///
+    /// # Errors
+    /// It is no object of this kind.
+    fn from_value(value: &Value) -> Result<Self, serde_json::Error> {
+        Self::decode(value.to_string().as_bytes())
+    }
+}
+
+/// A kind the caches can hold.
+///
+/// The methods without a body are implemented for each kind by this crate and by it alone: calling them from generic code
+/// compiles nothing anew.
+pub trait Kind: k8s_openapi::Resource + Send + Sync + Sized + 'static {
+    /// Whether its objects live in namespaces.
+    const NAMESPACED: bool;
 
     /// An object as caches hold it: decoded, trimmed.
     ///
@@ -49,19 +75,35 @@ pub trait Kind:
     /// One of them is no object of this kind.
     fn snapshot_of(objects: Vec<Value>) -> Result<Arc<dyn Any + Send + Sync>, serde_json::Error>;
 
-    /// Reads the JSON form from a tree.
-    ///
-    /// # Errors
-    /// It is no object of this kind.
-    fn from_value(value: &Value) -> Result<Self, serde_json::Error> {
-        Self::decode(value.to_string().as_bytes())
-    }
+    /// The name, empty when there is none yet.
+    fn name(&self) -> &str;
 
-    /// Drops what no loop reads.
-    fn trim(&mut self) {}
+    /// The namespace, empty for what lives in none.
+    fn namespace(&self) -> &str;
+
+    /// The uid, empty when there is none yet.
+    fn uid(&self) -> &str;
+
+    /// The revision, empty when there is none yet.
+    fn revision(&self) -> Cow<'_, str>;
+
+    /// When it was created.
+    fn created(&self) -> Option<Timestamp>;
+
+    /// Whether deletion has begun.
+    fn deleting(&self) -> bool;
+
+    /// A label's value.
+    fn label(&self, name: &str) -> Option<&str>;
+
+    /// An annotation's value.
+    fn annotation(&self, name: &str) -> Option<&str>;
+
+    /// Its owners.
+    fn owners(&self) -> &[OwnerReference];
 
     /// The value of the kind's own index (a pod's node).
-    fn indexed(&self) -> Option<String> {
+    fn indexed(&self) -> Option<&str> {
         None
     }
 
@@ -78,43 +120,12 @@ pub trait Kind:
 
     /// Namespace and name.
     fn key(&self) -> Key {
-        let meta = self.metadata();
-        Key::new(meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default())
-    }
-
-    /// The name, empty when there is none yet.
-    fn name(&self) -> &str {
-        self.metadata().name.as_deref().unwrap_or_default()
-    }
-
-    /// The namespace, empty for what lives in none.
-    fn namespace(&self) -> &str {
-        self.metadata().namespace.as_deref().unwrap_or_default()
-    }
-
-    /// The uid, empty when there is none yet.
-    fn uid(&self) -> &str {
-        self.metadata().uid.as_deref().unwrap_or_default()
-    }
-
-    /// Whether deletion has begun.
-    fn deleting(&self) -> bool {
-        self.metadata().deletion_timestamp.is_some()
-    }
-
-    /// A label's value.
-    fn label(&self, name: &str) -> Option<&str> {
-        self.metadata().labels.as_ref()?.get(name).map(String::as_str)
-    }
-
-    /// An annotation's value.
-    fn annotation(&self, name: &str) -> Option<&str> {
-        self.metadata().annotations.as_ref()?.get(name).map(String::as_str)
+        Key::new(self.namespace(), self.name())
     }
 
     /// The owner that controls it.
     fn controller(&self) -> Option<&OwnerReference> {
-        self.metadata().owner_references.iter().flatten().find(|o| o.controller == Some(true))
+        self.owners().iter().find(|o| o.controller == Some(true))
     }
 
     /// A reference that makes this object the controlling owner of another.
@@ -130,11 +141,14 @@ pub trait Kind:
     }
 }
 
-macro_rules! kinds {
-    ($scope:literal: $($path:path $({ $($extra:item)* })?),* $(,)?) => {
-        $(impl Kind for $path {
-            const NAMESPACED: bool = $scope;
+/// Drops what no loop reads.
+trait Trim {
+    fn trim(&mut self);
+}
 
+macro_rules! body {
+    ($path:path) => {
+        impl Body for $path {
             fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
                 serde_json::from_slice(bytes)
             }
@@ -142,6 +156,25 @@ macro_rules! kinds {
             fn encode(&self) -> Result<Value, serde_json::Error> {
                 serde_json::to_value(self)
             }
+
+            fn target() -> Resource {
+                Resource::of::<Self>()
+            }
+        }
+    };
+}
+
+macro_rules! kinds {
+    ($scope:literal: $($path:path $({ $($trim:item)* })?),* $(,)?) => {
+        $(
+        body!($path);
+
+        impl Trim for $path {
+            kinds!(@trim $($($trim)*)?);
+        }
+
+        impl Kind for $path {
+            const NAMESPACED: bool = $scope;
 
             fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
                 let mut object = Self::decode(&without_managed_fields(bytes))?;
@@ -158,10 +191,52 @@ macro_rules! kinds {
                 snapshot_of::<Self>(objects)
             }
 
-            $($($extra)*)?
+            fn name(&self) -> &str {
+                self.metadata.name.as_deref().unwrap_or_default()
+            }
+
+            fn namespace(&self) -> &str {
+                self.metadata.namespace.as_deref().unwrap_or_default()
+            }
+
+            fn uid(&self) -> &str {
+                self.metadata.uid.as_deref().unwrap_or_default()
+            }
+
+            fn revision(&self) -> Cow<'_, str> {
+                Cow::Borrowed(self.metadata.resource_version.as_deref().unwrap_or_default())
+            }
+
+            fn created(&self) -> Option<Timestamp> {
+                self.metadata.creation_timestamp.as_ref().map(|t| t.0)
+            }
+
+            fn deleting(&self) -> bool {
+                self.metadata.deletion_timestamp.is_some()
+            }
+
+            fn label(&self, name: &str) -> Option<&str> {
+                self.metadata.labels.as_ref()?.get(name).map(String::as_str)
+            }
+
+            fn annotation(&self, name: &str) -> Option<&str> {
+                self.metadata.annotations.as_ref()?.get(name).map(String::as_str)
+            }
+
+            fn owners(&self) -> &[OwnerReference] {
+                self.metadata.owner_references.as_deref().unwrap_or_default()
+            }
         })*
     };
+    (@trim) => {
+        fn trim(&mut self) {}
+    };
+    (@trim $($trim:item)*) => {
+        $($trim)*
+    };
 }
+
+body!(api::core::v1::Pod);
 
 kinds! { true:
     api::apps::v1::Deployment, api::apps::v1::ReplicaSet, api::apps::v1::StatefulSet, api::apps::v1::DaemonSet,
@@ -189,14 +264,6 @@ kinds! { true:
     api::discovery::v1::EndpointSlice, api::policy::v1::PodDisruptionBudget, api::coordination::v1::Lease,
     api::autoscaling::v2::HorizontalPodAutoscaler, api::resource::v1::ResourceClaim,
     api::resource::v1::ResourceClaimTemplate,
-    api::core::v1::Pod {
-        fn trim(&mut self) {
-            trim_pod(self);
-        }
-        fn indexed(&self) -> Option<String> {
-            self.spec.as_ref()?.node_name.clone()
-        }
-    },
 }
 
 kinds! { false:
@@ -206,43 +273,4 @@ kinds! { false:
     api::storage::v1::CSINode, api::storage::v1::VolumeAttributesClass, api::resource::v1::DeviceClass,
     api::networking::v1::ServiceCIDR, api::networking::v1::IPAddress,
     api::admissionregistration::v1::ValidatingAdmissionPolicy, api::scheduling::v1::PriorityClass,
-}
-
-/// What is run in a pod's containers is nobody's business here; names, images, resources, ports and volumes that are
-/// objects of their own are.
-fn trim_pod(pod: &mut api::core::v1::Pod) {
-    let Some(spec) = &mut pod.spec else { return };
-    if let Some(volumes) = &mut spec.volumes {
-        volumes.retain(|v| !is_made_of_nothing(v));
-        volumes.shrink_to_fit();
-    }
-    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
-        container.env = None;
-        container.env_from = None;
-        container.args = None;
-        container.command = None;
-        container.volume_mounts = None;
-        container.liveness_probe = None;
-        container.readiness_probe = None;
-        container.startup_probe = None;
-        container.lifecycle = None;
-        container.security_context = None;
-    }
-    if spec.node_name.is_some() {
-        spec.affinity = None; // an unbound daemon pod's says which node it is made for
-    }
-    spec.topology_spread_constraints = None;
-    spec.host_aliases = None;
-    spec.dns_config = None;
-    spec.security_context = None;
-}
-
-/// A volume no loop looks at: what every pod has for its token, and what is made from nothing or from the node.
-fn is_made_of_nothing(volume: &api::core::v1::Volume) -> bool {
-    let token = volume
-        .projected
-        .as_ref()
-        .is_some_and(|projected| projected.sources.iter().flatten().all(|source| source.secret.is_none()));
-    let from_node = volume.empty_dir.is_some() || volume.host_path.is_some();
-    token || from_node || volume.config_map.is_some() || volume.downward_api.is_some()
 }

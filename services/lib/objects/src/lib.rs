@@ -7,8 +7,15 @@
 mod bare;
 mod caches;
 mod kind;
+mod pod;
+mod share;
 mod view;
 
 pub use caches::{Caches, Follower, Note, Presence};
-pub use kind::Kind;
+pub use kind::{Body, Kind};
+pub use pod::{
+    Affinity, Condition, Conditions, Container, ContainerStatus, Ephemeral, Moment, NamedSecret, Pod,
+    PodSpec, Terminated, Volume,
+};
+pub use share::{Owners, Pairs, Part, Word, owners, word};
 pub use view::View;

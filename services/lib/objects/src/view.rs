@@ -116,5 +116,5 @@ pub(crate) fn owners<K: Kind>(object: &K) -> Vec<String> {
 }
 
 pub(crate) fn own<K: Kind>(object: &K) -> Vec<String> {
-    object.indexed().into_iter().collect()
+    object.indexed().map(str::to_owned).into_iter().collect()
 }

@@ -84,7 +84,7 @@ impl Involved {
             namespace: object.namespace().into(),
             name: object.name().into(),
             uid: object.uid().into(),
-            resource_version: object.metadata().resource_version.clone().unwrap_or_default(),
+            resource_version: object.revision().into_owned(),
         }
     }
 }

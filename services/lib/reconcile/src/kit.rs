@@ -9,7 +9,7 @@ use client::{Key, Patch};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Answer, Ask, Controller, Error, Kind, Memory, Need, Op, Plan, Refusal, View, Write};
+use crate::{Answer, Ask, Body, Controller, Error, Kind, Memory, Need, Op, Plan, Refusal, View, Write};
 
 /// Objects by plural and key, as an API server would hold them.
 #[derive(Clone, Default, Debug)]
@@ -71,9 +71,9 @@ impl World {
     ///
     /// # Errors
     /// It has no JSON form.
-    pub fn put<K: Kind>(&mut self, object: &K) -> Result<(), Error> {
+    pub fn put<B: Body>(&mut self, object: &B) -> Result<(), Error> {
         let value = object.encode()?;
-        self.store(K::URL_PATH_SEGMENT, object.key(), value);
+        self.store(B::URL_PATH_SEGMENT, object.place(), value);
         Ok(())
     }
 
@@ -100,17 +100,17 @@ impl World {
     }
 
     /// All objects of a kind.
-    pub fn all<K: Kind>(&self) -> Vec<K> {
-        let mine = self.objects.iter().filter(|((plural, _), _)| plural == K::URL_PATH_SEGMENT);
-        mine.filter_map(|(_, value)| K::from_value(value).ok()).collect()
+    pub fn all<B: Body>(&self) -> Vec<B> {
+        let mine = self.objects.iter().filter(|((plural, _), _)| plural == B::URL_PATH_SEGMENT);
+        mine.filter_map(|(_, value)| B::from_value(value).ok()).collect()
     }
 
     /// Changes every object of a kind.
     ///
     /// # Errors
     /// It has no JSON form.
-    pub fn each<K: Kind>(&mut self, change: impl Fn(&mut K)) -> Result<(), Error> {
-        for mut object in self.all::<K>() {
+    pub fn each<B: Body>(&mut self, change: impl Fn(&mut B)) -> Result<(), Error> {
+        for mut object in self.all::<B>() {
             change(&mut object);
             self.put(&object)?;
         }

@@ -24,7 +24,9 @@ pub use controller::{Answer, Ask, Controller, Error, Permit, Refusal, Watch};
 pub use events::{Event, Involved, Level, Recorder};
 pub use lease::{Election, lead};
 pub use metrics::Metrics;
-pub use objects::{Caches, Kind, View};
+pub use objects::{
+    Body, Caches, Container, ContainerStatus, Kind, Owners, Pod, View, Volume, Word, owners, word,
+};
 pub use plan::{Effect, EffectResult, Failure, Memory, Need, Op, Plan, Write, merge_diff};
 pub use queue::Queue;
 pub use runtime::Runtime;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Client, DeleteOptions, Key, Patch, Preconditions, Resource};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Map, Value, json};
 
-use crate::{Answer, Ask, Error, Event, Kind};
+use crate::{Answer, Ask, Body, Error, Event, Kind};
 
 /// What came of an effect: when to plan again, if at all.
 pub type EffectResult = Result<Option<Duration>, client::Error>;
@@ -156,8 +157,8 @@ impl Plan {
     ///
     /// # Errors
     /// It has no JSON form.
-    pub fn create<K: Kind>(&mut self, object: &K) -> Result<&mut Write, Error> {
-        Ok(self.push(K::resource(), object.key(), Op::Create(object.encode()?)))
+    pub fn create<B: Body>(&mut self, object: &B) -> Result<&mut Write, Error> {
+        Ok(self.push(B::target(), object.place(), Op::Create(object.encode()?)))
     }
 
     /// Changes what differs between two states of an object, provided that it has not changed since `old`.
@@ -165,7 +166,7 @@ impl Plan {
     ///
     /// # Errors
     /// It has no JSON form.
-    pub fn update<K: Kind>(&mut self, old: &K, new: &K) -> Result<bool, Error> {
+    pub fn update<K: Kind + Body>(&mut self, old: &K, new: &K) -> Result<bool, Error> {
         self.change(old, new, "", true)
     }
 
@@ -173,11 +174,11 @@ impl Plan {
     ///
     /// # Errors
     /// It has no JSON form.
-    pub fn update_status<K: Kind>(&mut self, old: &K, new: &K) -> Result<bool, Error> {
+    pub fn update_status<K: Kind + Body>(&mut self, old: &K, new: &K) -> Result<bool, Error> {
         self.change(old, new, "status", true)
     }
 
-    fn change<K: Kind>(
+    fn change<K: Kind + Body>(
         &mut self,
         old: &K,
         new: &K,
@@ -189,12 +190,21 @@ impl Plan {
         };
         let meta = patch.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
         meta["uid"] = json!(old.uid());
-        if guarded && let Some(revision) = &old.metadata().resource_version {
-            meta["resourceVersion"] = json!(revision);
+        if guarded && !old.revision().is_empty() {
+            meta["resourceVersion"] = json!(old.revision());
         }
         let patch = Patch::Merge(Value::Object(patch));
         self.push(K::resource(), old.key(), Op::Patch { subresource, patch });
         Ok(true)
+    }
+
+    /// Changes whom an object belongs to, provided that it has not changed since.
+    pub fn hand_over<K: Kind>(&mut self, object: &K, owners: &[OwnerReference]) -> &mut Write {
+        let mut meta = json!({ "uid": object.uid(), "ownerReferences": owners });
+        if !object.revision().is_empty() {
+            meta["resourceVersion"] = json!(object.revision());
+        }
+        self.patch(object, "", Patch::Merge(json!({ "metadata": meta })))
     }
 
     /// A patch as it is.

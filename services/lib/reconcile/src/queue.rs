@@ -15,6 +15,8 @@ use crate::metrics::QueueMetrics;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_MOST: Duration = Duration::from_secs(1000);
+/// Room for this many keys is kept by a queue that is empty: at the start every object may be queued at once.
+const ROOM: usize = 1024;
 
 #[derive(Default, Debug)]
 struct State {
@@ -42,6 +44,14 @@ impl State {
             self.ready.push_back(key);
         }
         free
+    }
+
+    /// Gives back what a long queue took.
+    fn shrink(&mut self) {
+        if self.queued.is_empty() && self.queued.capacity() > 2 * ROOM {
+            self.queued.shrink_to(ROOM);
+            self.ready.shrink_to(ROOM);
+        }
     }
 }
 
@@ -129,6 +139,7 @@ impl Queue {
                         self.metrics.depth.dec();
                     }
                     state.running.insert(key.clone(), now);
+                    state.shrink();
                     return key;
                 }
                 state.timeline.first().map(|(at, _)| *at)

@@ -4,24 +4,26 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-/// Whether a selector lets labels through; the empty selector lets everything through.
-pub fn matches(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
-    let value = |key: &str| labels.and_then(|l| l.get(key));
-    let exact = selector.match_labels.iter().flatten().all(|(k, v)| value(k) == Some(v));
+use crate::Kind;
+
+/// Whether a selector lets an object through by its labels; the empty selector lets everything through.
+pub fn matches<K: Kind>(selector: &LabelSelector, object: &K) -> bool {
+    let exact = selector.match_labels.as_ref().is_none_or(|labels| selects(labels, object));
     exact
         && selector.match_expressions.iter().flatten().all(|e| {
-            let values = e.values.as_deref().unwrap_or_default();
+            let value = object.label(&e.key);
+            let among = |value: &str| e.values.iter().flatten().any(|known| known == value);
             match e.operator.as_str() {
-                "In" => value(&e.key).is_some_and(|v| values.contains(v)),
-                "NotIn" => value(&e.key).is_none_or(|v| !values.contains(v)),
-                "Exists" => value(&e.key).is_some(),
-                "DoesNotExist" => value(&e.key).is_none(),
+                "In" => value.is_some_and(among),
+                "NotIn" => value.is_none_or(|v| !among(v)),
+                "Exists" => value.is_some(),
+                "DoesNotExist" => value.is_none(),
                 _ => false,
             }
         })
 }
 
-/// Whether a plain map selector (a Service's) lets labels through.
-pub fn selects(selector: &BTreeMap<String, String>, labels: Option<&BTreeMap<String, String>>) -> bool {
-    selector.iter().all(|(k, v)| labels.and_then(|l| l.get(k)) == Some(v))
+/// Whether a plain map selector (a Service's) lets an object through by its labels.
+pub fn selects<K: Kind>(selector: &BTreeMap<String, String>, object: &K) -> bool {
+    selector.iter().all(|(name, value)| object.label(name) == Some(value.as_str()))
 }
