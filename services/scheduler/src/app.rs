@@ -23,6 +23,12 @@ use crate::status;
 const BINDING: usize = 256;
 /// Pods placed before the connection gets its turn.
 const BATCH: usize = 32;
+/// How long what comes in gathers while pods come one after another.
+const GATHER: Duration = Duration::from_millis(20);
+/// The same while many bindings are under way: their answers come together anyhow, and make room for more.
+const GATHER_BUSY: Duration = Duration::from_millis(2);
+/// Rounds without a decision after which nothing gathers any more.
+const QUIET: u32 = 4;
 /// The longest time without a look at the queue.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -85,14 +91,21 @@ impl App {
             others: self.feed.others(),
         };
         tracing::info!("Caches are in, scheduling starts");
+        let mut quiet = QUIET;
         loop {
             self.drain(&mut inputs);
-            let placed = self.place();
-            if placed > 0 {
+            let decided = self.place();
+            if decided == BATCH {
+                quiet = 0;
                 tokio::task::yield_now().await;
                 continue;
             }
             self.metrics.depths(self.core.queue.depths());
+            quiet = if decided > 0 { 0 } else { quiet.saturating_add(1) };
+            if quiet < QUIET {
+                gather(if self.binding < BATCH { GATHER } else { GATHER_BUSY }).await;
+                continue;
+            }
             let now = Instant::now();
             // with all bindings under way, only their end matters
             let wake = self.core.queue.next_wake().filter(|_| self.binding < BINDING).unwrap_or(now + IDLE);
@@ -270,4 +283,21 @@ impl App {
             }
         });
     }
+}
+
+/// Lets what was decided leave, and what comes in the next moment gather: pods that come one after another, answers and
+/// the changes they cause are then taken in one go, each at a fraction of the processor time of a wake-up of its own. A
+/// pod that comes alone does not wait for this, it comes before it.
+///
+/// The whole thread rests. Any other wait would let the runtime wake up for each packet, and there is nothing else here
+/// for which a few milliseconds matter.
+async fn gather(time: Duration) {
+    tokio::task::yield_now().await; // bindings and events are written
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "there is no condition to wait on, time is what is wanted"
+    )]
+    std::thread::sleep(time);
+    tokio::task::yield_now().await; // the connection reads
+    tokio::task::yield_now().await; // the caches take it in
 }

@@ -227,12 +227,15 @@ fn scan(
     let mut feasible = Vec::with_capacity(wanted.min(nodes.len()));
     let mut refused = Vec::new();
     let mut seen = 0;
+    // most pods: what is known of each node is all there is to ask
+    let alone = look.state.nominated.is_empty() && template.is_local(look);
     for &slot in nodes[start..].iter().chain(&nodes[..start]) {
         if feasible.len() >= wanted {
             break;
         }
         seen += 1;
-        match verdict(template, look, slot) {
+        let cause = if alone { template.check_alone(look, slot) } else { verdict(template, look, slot) };
+        match cause {
             None => feasible.push(slot),
             Some(cause) => refused.push((slot, cause)),
         }

@@ -45,6 +45,9 @@ pub enum ConfigError {
     /// The server's address is not `https://host[:port]`.
     #[error("server address {0:?} is not https://host[:port]")]
     Server(String),
+    /// The token cannot stand in a header.
+    #[error("the token has characters no token has")]
+    Token,
     /// A certificate or key cannot be read.
     #[error("{what}")]
     Pem {

@@ -3,24 +3,28 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Mutex;
 
 use crate::config::{ClusterConfig, ConfigError, Token};
 use crate::error::from_response;
+use crate::joined::Joined;
 use crate::{Client, Error, tls};
 
 /// The bytes of a connection after an upgrade (exec, port-forward).
 pub type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes taken from the kernel at once: TLS by itself asks for 4 KiB, a quarter of one of its own records.
+const READ: usize = 32 << 10;
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -31,13 +35,15 @@ type Sender = http2::SendRequest<Full<Bytes>>;
 pub(crate) struct Connection {
     config: ClusterConfig,
     user_agent: HeaderValue,
-    authority: String,
+    authority: Authority,
+    /// The header of a token that does not change.
+    token: Option<HeaderValue>,
     current: Mutex<Option<Sender>>,
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("server", &self.authority).finish_non_exhaustive()
+        f.debug_struct("Connection").field("server", &self.authority.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -46,13 +52,19 @@ impl Connection {
         tls::client_config(&config, b"h2")?; // unreadable certificates are told at start, not at first use
         let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };
         let authority = format!("{host}:{}", config.port);
+        let authority =
+            Authority::try_from(authority).map_err(|_| ConfigError::Server(config.host.clone()))?;
+        let token = match &config.token {
+            Some(Token::Inline(token)) => Some(bearer(token).map_err(|_| ConfigError::Token)?),
+            _ => None,
+        };
         let user_agent = HeaderValue::from_str(&format!("{user_agent}/{}", env!("CARGO_PKG_VERSION")))
             .unwrap_or(HeaderValue::from_static("k3s-rs"));
-        Ok(Self { config, user_agent, authority, current: Mutex::new(None) })
+        Ok(Self { config, user_agent, authority, token, current: Mutex::new(None) })
     }
 
     fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        Error::Connect { server: self.authority.clone(), source: source.into() }
+        Error::Connect { server: self.authority.to_string(), source: source.into() }
     }
 
     async fn dial(&self, protocol: &[u8]) -> Result<Box<dyn Io>, Error> {
@@ -62,11 +74,14 @@ impl Connection {
         let connector = tokio_rustls::TlsConnector::from(config);
         let dial = async {
             Ok::<Box<dyn Io>, std::io::Error>(match &self.config.socket {
-                Some(path) => Box::new(connector.connect(name, UnixStream::connect(path).await?).await?),
+                Some(path) => {
+                    let unix = BufReader::with_capacity(READ, UnixStream::connect(path).await?);
+                    Box::new(connector.connect(name, unix).await?)
+                }
                 None => {
                     let tcp = TcpStream::connect((self.config.host.as_str(), self.config.port)).await?;
                     tcp.set_nodelay(true)?;
-                    Box::new(connector.connect(name, tcp).await?)
+                    Box::new(connector.connect(name, BufReader::with_capacity(READ, tcp)).await?)
                 }
             })
         };
@@ -79,7 +94,7 @@ impl Connection {
         if let Some(sender) = current.as_ref().filter(|s| !s.is_closed()) {
             return Ok(sender.clone());
         }
-        let io = TokioIo::new(self.dial(b"h2").await?);
+        let io = TokioIo::new(Joined::new(self.dial(b"h2").await?));
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(30)))
@@ -90,7 +105,7 @@ impl Connection {
             .handshake(io)
             .await
             .map_err(|e| self.broken(e))?;
-        let server = self.authority.clone();
+        let server = self.authority.to_string();
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(server, error = &error as &dyn std::error::Error, "Connection ended");
@@ -102,30 +117,33 @@ impl Connection {
 
     fn prepare(&self, request: &mut Request<Full<Bytes>>, absolute: bool) -> Result<(), Error> {
         if absolute {
-            let path = request.uri().path_and_query().map_or("/", |p| p.as_str());
-            *request.uri_mut() =
-                format!("https://{}{path}", self.authority).parse().map_err(http::Error::from)?;
+            let mut parts = std::mem::take(request.uri_mut()).into_parts();
+            parts.scheme = Some(Scheme::HTTPS);
+            parts.authority = Some(self.authority.clone());
+            parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+            *request.uri_mut() = Uri::from_parts(parts).map_err(http::Error::from)?;
         } else {
-            let host = HeaderValue::from_str(&self.authority).map_err(http::Error::from)?;
+            let host = HeaderValue::from_str(self.authority.as_str()).map_err(http::Error::from)?;
             request.headers_mut().insert(header::HOST, host);
         }
         let headers = request.headers_mut();
         headers.insert(header::USER_AGENT, self.user_agent.clone());
-        if let Some(token) = self.token()? {
-            let value =
-                HeaderValue::from_str(&format!("Bearer {}", token.trim())).map_err(http::Error::from)?;
-            headers.insert(header::AUTHORIZATION, value);
+        let token = match &self.config.token {
+            Some(Token::File(path)) => {
+                let token = std::fs::read_to_string(path).map_err(|e| self.broken(e))?;
+                Some(bearer(&token)?)
+            }
+            _ => self.token.clone(),
+        };
+        if let Some(token) = token {
+            headers.insert(header::AUTHORIZATION, token);
         }
         Ok(())
     }
+}
 
-    fn token(&self) -> Result<Option<String>, Error> {
-        match &self.config.token {
-            None => Ok(None),
-            Some(Token::Inline(token)) => Ok(Some(token.clone())),
-            Some(Token::File(path)) => std::fs::read_to_string(path).map(Some).map_err(|e| self.broken(e)),
-        }
-    }
+fn bearer(token: &str) -> Result<HeaderValue, http::Error> {
+    Ok(HeaderValue::from_str(&format!("Bearer {}", token.trim()))?)
 }
 
 impl Client {
@@ -193,6 +211,6 @@ impl Client {
 
     /// The server's `host:port`.
     pub fn server(&self) -> &str {
-        &self.inner.authority
+        self.inner.authority.as_str()
     }
 }

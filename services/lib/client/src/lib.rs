@@ -7,6 +7,8 @@ mod cache;
 mod config;
 mod connection;
 mod error;
+mod joined;
+mod named;
 mod request;
 mod resource;
 mod snapshot;

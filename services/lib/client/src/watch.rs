@@ -1,6 +1,7 @@
 //! List, then watch, for ever.
 
 use std::borrow::Cow;
+use std::io::BufRead;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::from_response;
+use crate::named::Named;
 use crate::request::{ListMeta, ListParams, Query};
 use crate::{Client, Error, Key, Resource};
 
@@ -80,26 +82,6 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
-/// What every object says of itself; read in one pass over an event, before its kind's projection is.
-#[derive(Deserialize)]
-struct Named {
-    metadata: NamedMeta,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct NamedMeta {
-    name: String,
-    namespace: String,
-    resource_version: String,
-}
-
-impl NamedMeta {
-    fn key(self) -> Key {
-        Key { namespace: self.namespace, name: self.name }
-    }
-}
-
 impl Watcher {
     /// A watcher of a resource, in one namespace or everywhere. Of `params` only the selectors count.
     pub fn new(client: Client, resource: Resource, namespace: &str, selectors: ListParams) -> Self {
@@ -150,8 +132,8 @@ impl Watcher {
             }
             State::Page { items, next, revision } => {
                 if let Some(bytes) = items.next() {
-                    return Ok(match serde_json::from_slice::<Named>(&bytes) {
-                        Ok(named) => Some(WatchEvent::Listed(Sent { key: named.metadata.key(), bytes })),
+                    return Ok(match Named::read(&bytes) {
+                        Ok(named) => Some(WatchEvent::Listed(Sent { key: named.key(), bytes })),
                         Err(e) => {
                             // one bad object must not keep the others away
                             tracing::error!(
@@ -225,9 +207,9 @@ fn event(line: &Bytes, revision: &mut String) -> Result<Option<WatchEvent>, Erro
         let status: meta::Status = serde_json::from_slice(text)?;
         return Err(Error::Api(Box::new(status)));
     }
-    let named: Named = serde_json::from_slice(text)?;
-    revision.clone_from(&named.metadata.resource_version);
-    let sent = Sent { key: named.metadata.key(), bytes: line.slice_ref(text) };
+    let named = Named::read(text)?;
+    revision.clone_from(&named.revision);
+    let sent = Sent { key: named.key(), bytes: line.slice_ref(text) };
     Ok(match &*kind {
         "ADDED" | "MODIFIED" => Some(WatchEvent::Applied(sent)),
         "DELETED" => Some(WatchEvent::Deleted(sent)),
@@ -260,7 +242,7 @@ struct Lines {
 impl Lines {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            if let Some(at) = self.buffer[self.scanned..].iter().position(|b| *b == b'\n') {
+            if let Some(at) = newline(&self.buffer[self.scanned..]) {
                 let line = self.buffer.split_to(self.scanned + at).freeze();
                 self.buffer.advance(1);
                 self.scanned = 0;
@@ -282,6 +264,13 @@ impl Lines {
             }
         }
     }
+}
+
+/// Where the first newline is, by the library's search over words: lines are thousands of bytes long.
+fn newline(bytes: &[u8]) -> Option<usize> {
+    let mut rest = bytes;
+    let passed = rest.skip_until(b'\n').ok()?; // a slice can always be read
+    passed.checked_sub(1).filter(|last| bytes[*last] == b'\n')
 }
 
 /// Up to half more, so that a thousand clients do not come back in step.

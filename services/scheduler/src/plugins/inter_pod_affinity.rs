@@ -207,6 +207,11 @@ impl PodTerms {
         all || (!any_elsewhere && self.matches_itself)
     }
 
+    /// Whether any node could be refused.
+    pub(crate) fn has_filters(&self) -> bool {
+        !self.affinity.is_empty() || self.anti.iter().chain(&self.existing).any(|c| c.nonzero > 0)
+    }
+
     /// Whether anything is worth anything.
     pub(crate) fn has_scores(&self) -> bool {
         self.score.iter().any(|c| c.nonzero > 0)

@@ -46,7 +46,11 @@ pub(crate) struct Spread {
     honors_taints: bool,
     eligible: Vec<bool>,
     domains: Vec<Option<i64>>,
+    /// How many domains there are to count in.
+    counted: i64,
     by_count: BTreeMap<i64, usize>,
+    /// The lowest key of `by_count`: every node looked at is compared with it.
+    fewest: i64,
     on_node: Vec<i64>,
 }
 
@@ -127,6 +131,8 @@ impl Spreads {
             for count in spread.domains.iter().flatten() {
                 *spread.by_count.entry(*count).or_default() += 1;
             }
+            spread.counted = spread.domains.iter().flatten().count() as i64;
+            spread.find_fewest();
         }
     }
 
@@ -169,6 +175,7 @@ impl Spreads {
                 spread.by_count.remove(&before);
             }
         }
+        spread.find_fewest();
     }
 
     /// Whether the node would make the spread too uneven. `shifts` are counts thought to change on the node.
@@ -254,7 +261,9 @@ impl Spread {
             honors_taints: is(&constraint.node_taints_policy, "Ignore"),
             eligible: Vec::new(),
             domains: Vec::new(),
+            counted: 0,
             by_count: BTreeMap::new(),
+            fewest: 0,
             on_node: Vec::new(),
         }
     }
@@ -266,15 +275,16 @@ impl Spread {
         self.by_count.clear();
     }
 
+    fn find_fewest(&mut self) {
+        self.fewest = self.by_count.keys().next().copied().unwrap_or(i64::from(i32::MAX));
+    }
+
     /// The fewest pods in a domain, one domain's count being thought to change.
     fn least(&self, here: Option<i64>, shift: i64) -> i64 {
-        let domains: usize = self.by_count.values().sum();
-        if (domains as i64) < self.min_domains {
+        if self.counted < self.min_domains {
             return 0;
         }
-        let Some(here) = here.filter(|_| shift != 0) else {
-            return self.by_count.keys().next().copied().unwrap_or(i64::from(i32::MAX));
-        };
+        let Some(here) = here.filter(|_| shift != 0) else { return self.fewest };
         let others = self.by_count.iter().find(|(count, domains)| **count != here || **domains > 1);
         others.map_or(here + shift, |(count, _)| (*count).min(here + shift))
     }

@@ -64,7 +64,9 @@ pub(crate) struct Queue {
     pods: HashMap<Arc<str>, Waiting>,
     ready: BTreeSet<ReadyKey>,
     backoff: BTreeSet<(Instant, u64, Arc<str>)>,
-    unschedulable: BTreeSet<Arc<str>>,
+    /// By the time they were refused.
+    unschedulable: BTreeSet<(Instant, Arc<str>)>,
+    gated: usize,
     initial: Duration,
     most: Duration,
     count: u64,
@@ -91,6 +93,7 @@ impl Queue {
             ready: BTreeSet::new(),
             backoff: BTreeSet::new(),
             unschedulable: BTreeSet::new(),
+            gated: 0,
             initial,
             most,
             count: 0,
@@ -192,7 +195,8 @@ impl Queue {
             return;
         }
         let worth = |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.is_worth(event, world));
-        let uids: Vec<Arc<str>> = self.unschedulable.iter().filter(worth).cloned().collect();
+        let uids: Vec<Arc<str>> =
+            self.unschedulable.iter().map(|(_, uid)| uid).filter(worth).cloned().collect();
         for uid in uids {
             self.requeue(&uid, now);
         }
@@ -211,8 +215,7 @@ impl Queue {
     /// When `pop` may give a pod that it does not give now.
     pub(crate) fn next_wake(&self) -> Option<Instant> {
         let backoff = self.backoff.first().map(|(at, ..)| *at);
-        let waiting = self.unschedulable.iter().filter_map(|uid| self.pods.get(uid));
-        let flush = waiting.map(|w| w.since + UNSCHEDULABLE_MOST).min();
+        let flush = self.unschedulable.first().map(|(since, _)| *since + UNSCHEDULABLE_MOST);
         backoff.into_iter().chain(flush).min()
     }
 
@@ -220,8 +223,7 @@ impl Queue {
     pub(crate) fn depths(&self) -> Depths {
         let (active, backoff, unschedulable) =
             (self.ready.len(), self.backoff.len(), self.unschedulable.len());
-        let gated = self.pods.values().filter(|w| w.place == Place::Gated).count();
-        Depths { active, backoff, unschedulable, gated }
+        Depths { active, backoff, unschedulable, gated: self.gated }
     }
 
     /// What becomes ready by time alone.
@@ -231,9 +233,8 @@ impl Queue {
             self.put(&uid, Place::Ready);
         }
         if self.ready.is_empty() {
-            let old =
-                |uid: &&Arc<str>| self.pods.get(*uid).is_some_and(|w| w.since + UNSCHEDULABLE_MOST <= now);
-            let uids: Vec<Arc<str>> = self.unschedulable.iter().filter(old).cloned().collect();
+            let old = self.unschedulable.iter().take_while(|(since, _)| *since + UNSCHEDULABLE_MOST <= now);
+            let uids: Vec<Arc<str>> = old.map(|(_, uid)| Arc::clone(uid)).collect();
             for uid in uids {
                 self.requeue(&uid, now);
             }
@@ -262,15 +263,17 @@ impl Queue {
         match waiting.place {
             Place::Ready => drop(self.ready.remove(&ready(waiting))),
             Place::Backoff(at) => drop(self.backoff.remove(&(at, waiting.number, Arc::clone(uid)))),
-            Place::Unschedulable => drop(self.unschedulable.remove(uid)),
-            Place::Gated | Place::Out => {}
+            Place::Unschedulable => drop(self.unschedulable.remove(&(waiting.since, Arc::clone(uid)))),
+            Place::Gated => self.gated -= 1,
+            Place::Out => {}
         }
         waiting.place = place;
         match place {
             Place::Ready => drop(self.ready.insert(ready(waiting))),
             Place::Backoff(at) => drop(self.backoff.insert((at, waiting.number, Arc::clone(uid)))),
-            Place::Unschedulable => drop(self.unschedulable.insert(Arc::clone(uid))),
-            Place::Gated | Place::Out => {}
+            Place::Unschedulable => drop(self.unschedulable.insert((waiting.since, Arc::clone(uid)))),
+            Place::Gated => self.gated += 1,
+            Place::Out => {}
         }
     }
 }

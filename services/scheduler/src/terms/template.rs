@@ -191,6 +191,19 @@ impl Template {
         self.local(look, slot).cause.or_else(|| self.wider(look, slot, Shift::default()))
     }
 
+    /// Whether what one node alone shows is all that is asked of nodes: [`Template::check_alone`] then says all that
+    /// [`Template::check`] does.
+    pub(crate) fn is_local(&self, look: &Look<'_>) -> bool {
+        let has_volumes = !(look.pod.volumes.is_empty() && look.pod.disks.is_empty());
+        let has_terms = look.profile.filters.has(Plugin::InterPodAffinity) && self.terms.has_filters();
+        !has_volumes && !has_terms && self.hard.is_empty()
+    }
+
+    /// Whether a node refuses the pod for what it shows alone, and why.
+    pub(crate) fn check_alone(&mut self, look: &Look<'_>, slot: Slot) -> Option<Cause> {
+        self.local(look, slot).cause
+    }
+
     /// The same with pods thought away from the node or onto it. Their effects must be known ([`Template::learn`]).
     pub(crate) fn check_with(&self, look: &Look<'_>, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
         local_cause(&self.class, look, slot, shift).or_else(|| self.wider(look, slot, shift))
