@@ -1,6 +1,7 @@
 //! What a pod costs in a cache with its indexes, measured. Upstream's controllers take near nine thousand bytes for one.
 //!
 //! One binary with one test that measures, so that nothing else grows the process meanwhile.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ fn running(n: usize) -> Value {
     meta["ownerReferences"] = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("service-{set}-7d4b9c6f5d"),
         "uid": uid(1_000_000 + set), "controller": true, "blockOwnerDeletion": true}]);
     pod["spec"]["nodeName"] = json!(format!("node-{node}"));
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         pod["spec"]["hostname"] = json!(format!("data-{n}"));
         let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": format!("data-{n}")}});
         pod["spec"]["volumes"] = json!([token_volume(n), volume]);
