@@ -193,7 +193,7 @@ async fn ensure_delay(bus: &zbus::Connection, login: &LoginProxy<'_>, wanted: Du
 async fn end_pods(kubelet: &Arc<Kubelet>, periods: &[ShutdownGrace]) {
     let mut groups: Vec<Vec<Arc<Handle>>> = vec![Vec::new(); periods.len()];
     for handle in kubelet.workers.handles() {
-        if !handle.view().ended {
+        if !handle.look(|v| v.ended) {
             let priority = handle.pod().facts().priority.unwrap_or(0);
             groups[group(periods, priority)].push(handle);
         }

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use client::{Cache, CacheBuilder, Client, Key, Resource};
+use k8s_openapi::Metadata;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::sync::broadcast;
 
 use crate::pod::facts::PodFacts;
@@ -45,10 +47,6 @@ pub struct Sources {
 }
 
 type Followed<P> = Mutex<HashMap<Key, Cache<P>>>;
-
-fn project<P: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<P, serde_json::Error> {
-    serde_json::from_slice(bytes)
-}
 
 impl Sources {
     /// Nothing is followed yet.
@@ -95,14 +93,14 @@ impl Sources {
 
     fn follow<P>(&self, all: &Followed<P>, resource: Resource, namespace: &str, name: &str) -> Cache<P>
     where
-        P: serde::de::DeserializeOwned + Send + Sync + 'static,
+        P: serde::de::DeserializeOwned + Metadata<Ty = ObjectMeta> + Send + Sync + 'static,
     {
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         let key = Key::new(namespace, name);
         if let Some(cache) = all.get(&key) {
             return cache.clone();
         }
-        let cache = CacheBuilder::new(resource, project::<P>)
+        let cache = CacheBuilder::new(resource, crate::kept::<P>)
             .namespace(namespace)
             .field_selector(format!("metadata.name={name}"))
             .start(self.client.clone());

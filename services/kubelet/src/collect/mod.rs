@@ -77,11 +77,11 @@ async fn logs(kubelet: &Kubelet) {
     let limit = crate::quantity::parse(&kubelet.settings.container_log_max_size).unwrap_or(10 << 20);
     let limit = u64::try_from(limit).unwrap_or(u64::MAX);
     for handle in kubelet.workers.handles() {
-        for seen in handle.view().observed.running() {
-            // not there yet: not too large
-            if std::fs::metadata(&seen.log_path).is_ok_and(|m| m.len() >= limit)
-                && let Err(error) = rotate(kubelet, seen).await
-            {
+        // not there yet: not too large
+        let large = |seen: &&Seen| std::fs::metadata(&seen.log_path).is_ok_and(|m| m.len() >= limit);
+        let grown: Vec<Seen> = handle.look(|v| v.observed.running().filter(large).cloned().collect());
+        for seen in &grown {
+            if let Err(error) = rotate(kubelet, seen).await {
                 tracing::warn!(container = seen.name, error = crate::chain(&*error), "Rotating a log");
             }
         }

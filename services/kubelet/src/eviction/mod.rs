@@ -92,7 +92,7 @@ pub async fn run(kubelet: Arc<Kubelet>, thresholds: Vec<Threshold>) {
             continue;
         }
         let until = Instant::now() + CLEANUP;
-        while ended.iter().any(|h| !h.view().ended) && Instant::now() < until {
+        while ended.iter().any(|h| !h.look(|v| v.ended)) && Instant::now() < until {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
@@ -162,7 +162,7 @@ async fn look(kubelet: &Arc<Kubelet>, all: &[Threshold], state: &mut State) -> V
         .workers
         .handles()
         .into_iter()
-        .filter(|h| !h.wanted.borrow().ending() && !h.view().ended)
+        .filter(|h| !h.wanted.borrow().ending() && !h.look(|v| v.ended))
         .collect();
     let limited = active.iter().any(|h| rank::has_limits(&h.pod()));
     if due.is_empty() && !limited {

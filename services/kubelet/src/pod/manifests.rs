@@ -79,7 +79,9 @@ fn read(dir: &Path, node: &str) -> std::io::Result<Vec<Pod>> {
 /// A manifest as the pod it stands for. Pure.
 fn parse(text: &str, node: &str, path: &Path) -> Result<Pod, String> {
     let value = yaml::parse(text).map_err(|e| e.to_string())?;
-    let mut pod: Pod = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    // by way of text: a second decoder of pods, from values, would be half a megabyte of this program
+    let json = serde_json::to_vec(&value).map_err(|e| e.to_string())?;
+    let mut pod: Pod = serde_json::from_slice(&json).map_err(|e| e.to_string())?;
     let name = pod.metadata.name.take().filter(|n| !n.is_empty()).ok_or("the pod has no name")?;
     if pod.spec.as_ref().is_none_or(|s| s.containers.is_empty()) {
         return Err("the pod has no containers".into());

@@ -3,13 +3,30 @@
 //! # Upstream
 //! `pkg/kubelet/status/status_manager.go`, `pkg/util/pod/pod.go` `PatchPodStatus`
 
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{ContainerState, PodStatus};
 use serde_json::{Map, Value, json};
 
 use super::status::OWNED;
 
+/// A status the API server has, as this node would write it. Go's encoder writes an empty `lastState` of a container
+/// that never ended; taken for a difference, every look at the pod would tell its status again.
+pub fn told(mut status: PodStatus) -> PodStatus {
+    let lists = [
+        &mut status.init_container_statuses,
+        &mut status.container_statuses,
+        &mut status.ephemeral_container_statuses,
+    ];
+    for container in lists.into_iter().flatten().flatten() {
+        container.last_state = container.last_state.take().filter(|s| *s != ContainerState::default());
+    }
+    status
+}
+
 /// The strategic merge patch from the status told last to the new one; `None` when nothing differs. Pure.
 pub fn patch(uid: &str, old: &PodStatus, new: &PodStatus) -> Result<Option<Value>, serde_json::Error> {
+    if old == new {
+        return Ok(None); // nearly always, and known without writing either down
+    }
     let (Value::Object(old), Value::Object(mut new)) =
         (serde_json::to_value(old)?, serde_json::to_value(new)?)
     else {
@@ -93,5 +110,23 @@ mod tests {
             {"type": "PodResizePending", "$patch": "delete"}]});
         assert_eq!(patch["status"], expected);
         assert_eq!(super::patch("u", &status(old.clone()), &status(old)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_the_api_server_adds_is_not_told_again() {
+        let running = json!({"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}});
+        let ended = json!({"terminated": {"exitCode": 1}});
+        let with = |state: Option<&Value>| {
+            let mut container = running.clone();
+            if let Some(state) = state {
+                container["lastState"] = state.clone();
+            }
+            status(json!({ "containerStatuses": [container] }))
+        };
+        let stored = told(with(Some(&json!({}))));
+        assert_eq!(patch("u", &stored, &with(None)).unwrap(), None);
+        assert!(patch("u", &stored, &with(Some(&ended))).unwrap().is_some());
+        assert_eq!(told(with(Some(&ended))), with(Some(&ended)));
     }
 }

@@ -47,8 +47,8 @@ enum Step {
     Done,
 }
 
-fn version(pod: &Pod) -> u64 {
-    pod.meta().resource_version.as_deref().and_then(|v| v.parse().ok()).unwrap_or(0) // static pods have none
+fn version(text: Option<&str>) -> u64 {
+    text.and_then(|v| v.parse().ok()).unwrap_or(0) // static pods have none
 }
 
 impl Worker {
@@ -91,9 +91,10 @@ impl Worker {
 
     /// A newer version of the pod shows what others have made of its status.
     fn refresh(&mut self, pod: &Pod) {
-        if version(pod) > self.told_version {
-            self.told = pod.status.clone().unwrap_or_default();
-            self.told_version = version(pod);
+        let seen = version(pod.meta().resource_version.as_deref());
+        if seen > self.told_version {
+            self.told = report::told(pod.status.clone().unwrap_or_default());
+            self.told_version = seen;
         }
     }
 
@@ -297,12 +298,14 @@ impl Worker {
     fn heard(&mut self, pod: &Pod, answer: Option<Heard>) {
         match answer {
             None => {}
-            Some((new, Ok(bytes))) => match serde_json::from_slice::<Pod>(&bytes) {
-                Ok(stored) if version(&stored) > self.told_version => {
-                    self.told_version = version(&stored);
-                    self.told = stored.status.unwrap_or_default();
+            Some((new, Ok(bytes))) => match serde_json::from_slice::<Stored>(&bytes) {
+                Ok(stored) => {
+                    let made = version(stored.metadata.resource_version.as_deref());
+                    if made > self.told_version {
+                        self.told_version = made;
+                        self.told = report::told(stored.status.unwrap_or_default());
+                    }
                 }
-                Ok(_) => {}
                 Err(_) => self.told = new,
             },
             Some((_, Err(e))) if e.is_not_found() || e.is_conflict() => {} // deleted, or another pod of the same name
@@ -416,6 +419,19 @@ struct Telling {
     key: Key,
     patch: serde_json::Value,
     new: PodStatus,
+}
+
+/// What of the API server's answer is of use: the pod's spec is known.
+#[derive(serde::Deserialize)]
+struct Stored {
+    metadata: StoredMeta,
+    status: Option<PodStatus>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredMeta {
+    resource_version: Option<String>,
 }
 
 /// What was told, and what the API server made of it.

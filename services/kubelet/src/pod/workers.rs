@@ -85,7 +85,12 @@ impl Handle {
 
     /// What others may know.
     pub fn view(&self) -> View {
-        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.look(View::clone)
+    }
+
+    /// Something of what others may know; a copy of it all is not worth it for those who ask often.
+    pub fn look<T>(&self, of: impl FnOnce(&View) -> T) -> T {
+        of(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

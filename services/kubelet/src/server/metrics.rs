@@ -66,7 +66,7 @@ pub(super) struct Sample {
 pub(super) async fn own(kubelet: &Kubelet) -> Answer {
     let mut out = Text(String::new());
     let handles = kubelet.workers.handles();
-    let running = handles.iter().filter(|h| h.view().observed.running().next().is_some()).count();
+    let running = handles.iter().filter(|h| h.look(|v| v.observed.running().next().is_some())).count();
     let help = "[BETA] Number of pods that have a running pod sandbox";
     out.one("kubelet_running_pods", "gauge", help, running);
     out.family("kubelet_running_containers", "gauge", "[BETA] Number of containers currently running");
@@ -77,12 +77,12 @@ pub(super) async fn own(kubelet: &Kubelet) -> Answer {
     ] {
         let count: usize = handles
             .iter()
-            .map(|h| h.view().observed.containers.iter().filter(|c| c.state == state).count())
+            .map(|h| h.look(|v| v.observed.containers.iter().filter(|c| c.state == state).count()))
             .sum();
         out.line(format_args!("kubelet_running_containers{{container_state=\"{name}\"}} {count}"));
     }
     let help = "[ALPHA] The number of pods the kubelet considers active";
-    out.one("kubelet_active_pods", "gauge", help, handles.iter().filter(|h| !h.view().ended).count());
+    out.one("kubelet_active_pods", "gauge", help, handles.iter().filter(|h| !h.look(|v| v.ended)).count());
     out.family("kubelet_node_name", "gauge", "[ALPHA] The node's name. The count is always 1.");
     out.line(format_args!("kubelet_node_name{{node=\"{}\"}} 1", kubelet.name));
     let evicted = kubelet.eviction.evicted.load(Ordering::Relaxed);
