@@ -14,6 +14,7 @@ CONFIG = f"""version = 3
 [plugins.'io.containerd.cri.v1.runtime'.cni]
   bin_dirs = ["{CNI}"]
   conf_dir = "/etc/cni/net.d"
+  use_internal_loopback = true
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
   options.BinaryName = "{UPSTREAM}/runc"

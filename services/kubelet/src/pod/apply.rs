@@ -63,9 +63,13 @@ pub async fn apply(
     told: &PodStatus,
 ) -> bool {
     let starts = plan.new_sandbox.is_some() || !plan.start.is_empty();
-    if (starts || !memory.prepared)
-        && let Err(error) = prepare(kubelet, pod)
-    {
+    let prepares = starts || !memory.prepared;
+    let place = async {
+        tokio::task::yield_now().await; // what the API server is asked for goes out first
+        if prepares { prepare(kubelet, pod) } else { Ok(()) }
+    };
+    let (materials, tokens, place) = tokio::join!(kubelet.sources.load(pod), kubelet.tokens.of(pod), place);
+    if let Err(error) = place {
         tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Preparing a pod's place");
         kubelet.events.pod(
             pod,
@@ -78,8 +82,7 @@ pub async fn apply(
         return false;
     }
     memory.prepared = true;
-    let materials = kubelet.sources.load(pod).await;
-    let places = match volumes::ensure(kubelet, pod, &materials).await {
+    let places = match volumes::ensure(kubelet, pod, &materials, &tokens).await {
         Ok(places) => places,
         Err(error) => {
             volume_failed(kubelet, memory, pod, &error);

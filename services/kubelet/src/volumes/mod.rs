@@ -14,7 +14,7 @@ pub mod payload;
 mod subpath;
 pub mod tokens;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
@@ -23,6 +23,7 @@ use crate::Kubelet;
 use crate::pod::facts::PodFacts;
 use crate::settings::Settings;
 use crate::sources::Materials;
+use tokens::Given;
 
 /// Where a volume is.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,25 +118,38 @@ pub fn fs_group(pod: &Pod) -> Option<u32> {
 ///
 /// # Errors
 /// See [`Error`]; the first volume that cannot be had.
-pub async fn ensure(kubelet: &Kubelet, pod: &Pod, materials: &Materials) -> Result<Places, Error> {
+pub async fn ensure(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    materials: &Materials,
+    tokens: &Given,
+) -> Result<Places, Error> {
     let mut places = Places::new();
-    let containers = pod.containers();
-    let used: std::collections::HashSet<&str> = containers
-        .iter()
-        .flat_map(|(_, c)| {
-            let mounts = c.volume_mounts.iter().flatten().map(|m| m.name.as_str());
-            mounts.chain(c.volume_devices.iter().flatten().map(|d| d.name.as_str()))
-        })
-        .collect();
+    let used = used(pod);
     // a volume no container has need not be there
     for volume in pod.facts().volumes.iter().flatten().filter(|v| used.contains(v.name.as_str())) {
-        let place = one(kubelet, pod, volume, materials).await?;
+        let place = one(kubelet, pod, volume, materials, tokens).await?;
         places.insert(volume.name.clone(), place);
     }
     Ok(places)
 }
 
-async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Materials) -> Result<Place, Error> {
+/// Names of the volumes that containers have.
+fn used(pod: &Pod) -> HashSet<String> {
+    let names = pod.containers().into_iter().flat_map(|(_, c)| {
+        let mounts = c.volume_mounts.iter().flatten().map(|m| m.name.clone());
+        mounts.chain(c.volume_devices.iter().flatten().map(|d| d.name.clone())).collect::<Vec<_>>()
+    });
+    names.collect()
+}
+
+async fn one(
+    kubelet: &Kubelet,
+    pod: &Pod,
+    volume: &Volume,
+    materials: &Materials,
+    tokens: &Given,
+) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
     let dir = kubelet.settings.pod_dir(pod.uid()).join("volumes");
     if let Some(source) = &volume.empty_dir {
@@ -177,15 +191,16 @@ async fn one(kubelet: &Kubelet, pod: &Pod, volume: &Volume, materials: &Material
             .await
             .map_err(|m| set_up(volume, m));
     }
-    written(kubelet, pod, volume, materials).await
+    written(kubelet, pod, volume, materials, tokens)
 }
 
 /// Volumes of files the kubelet writes.
-async fn written(
+fn written(
     kubelet: &Kubelet,
     pod: &Pod,
     volume: &Volume,
     materials: &Materials,
+    given: &Given,
 ) -> Result<Place, Error> {
     let files = |source| Error::Files { volume: volume.name.clone(), source };
     let Some((plugin, memory)) = written_by(volume) else {
@@ -195,14 +210,11 @@ async fn written(
         ));
     };
     let mut tokens = BTreeMap::new();
-    for part in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
-        if let Some(s) = &part.service_account_token {
-            let key = (s.audience.clone().unwrap_or_default(), s.expiration_seconds.unwrap_or(3600));
-            let token = kubelet.tokens.token(pod, &key.0, key.1).await;
-            let token =
-                token.map_err(|e| set_up(volume, format!("failed to fetch token: {}", crate::chain(&e))))?;
-            tokens.insert(key, token);
-        }
+    for key in tokens::of_volume(volume) {
+        // one that was not asked for is missed below
+        let Some(token) = given.get(&key) else { continue };
+        let token = token.as_ref().map_err(|m| set_up(volume, format!("failed to fetch token: {m}")))?;
+        tokens.insert(key, token.clone());
     }
     let facts = payload::Facts { pod, materials, allocatable: &kubelet.allocatable(), tokens: &tokens };
     let payload = payload::payload(&facts, volume).map_err(|e| set_up(volume, e.0))?.unwrap_or_default();

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret, Volume,
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret,
+    ServiceAccountTokenProjection, Volume,
 };
 
 use crate::pod::facts::PodFacts;
@@ -32,6 +33,11 @@ pub type Payload = BTreeMap<String, File>;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(pub String);
+
+/// Audience and lifetime of a token.
+pub fn token(source: &ServiceAccountTokenProjection) -> (String, i64) {
+    (source.audience.clone().unwrap_or_default(), source.expiration_seconds.unwrap_or(3600))
+}
 
 /// What files are made from.
 #[derive(Debug)]
@@ -183,9 +189,8 @@ fn projected(f: &Facts<'_>, source: &ProjectedVolumeSource) -> Result<Payload, E
             out.extend(downward(f, s.items.as_deref().unwrap_or_default(), default)?);
         }
         if let Some(s) = &part.service_account_token {
-            let key = (s.audience.clone().unwrap_or_default(), s.expiration_seconds.unwrap_or(3600));
             let token =
-                f.tokens.get(&key).ok_or_else(|| Error("service account token is not there".into()))?;
+                f.tokens.get(&token(s)).ok_or_else(|| Error("service account token is not there".into()))?;
             // with a group the file is shared with it, else it is the one user's, else everyone's who looks
             let group = f.pod.facts().security_context.as_ref().and_then(|s| s.fs_group);
             let owner = single_user(f.pod);

@@ -3,16 +3,21 @@
 //! # Upstream
 //! `pkg/kubelet/token/token_manager.go`
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use client::Client;
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Volume};
 use serde_json::json;
 
+use super::payload;
 use crate::pod::facts::PodFacts;
+
+/// Tokens by audience and lifetime, or why there is none.
+pub type Given = BTreeMap<(String, i64), Result<String, String>>;
 
 type Which = (String, String, i64);
 
@@ -40,18 +45,19 @@ impl Tokens {
         Self { client, held: Mutex::default() }
     }
 
-    /// A pod's token for an audience (empty: the API server's own).
+    /// The tokens a pod's volumes hold.
+    pub async fn of(&self, pod: &Pod) -> Given {
+        let each = wanted(pod).into_iter().map(async |(audience, seconds)| {
+            let token = self.expiring(pod, &audience, seconds).await;
+            ((audience, seconds), token.map(|(token, _)| token).map_err(|e| crate::chain(&e)))
+        });
+        join_all(each).await.into_iter().collect()
+    }
+
+    /// A pod's token for an audience (empty: the API server's own), and its end.
     ///
     /// # Errors
     /// The API server gives none, and there is none that still holds.
-    pub async fn token(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<String, client::Error> {
-        self.expiring(pod, audience, seconds).await.map(|(token, _)| token)
-    }
-
-    /// As [`Self::token`], with its end.
-    ///
-    /// # Errors
-    /// As there.
     pub async fn expiring(
         &self,
         pod: &Pod,
@@ -113,5 +119,45 @@ impl Tokens {
     /// Forgets a pod's tokens.
     pub fn forget(&self, uid: &str) {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|(u, ..), _| u != uid);
+    }
+}
+
+/// Audience and lifetime of each token that the volumes of a pod's containers hold.
+fn wanted(pod: &Pod) -> BTreeSet<(String, i64)> {
+    let used = super::used(pod);
+    let volumes = pod.facts().volumes.iter().flatten().filter(|v| used.contains(v.name.as_str()));
+    volumes.flat_map(of_volume).collect()
+}
+
+/// Audience and lifetime of each token that a volume holds.
+pub fn of_volume(volume: &Volume) -> impl Iterator<Item = (String, i64)> {
+    let parts = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+    parts.filter_map(|part| part.service_account_token.as_ref()).map(payload::token)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_volumes_of_containers_want_tokens() {
+        let volume =
+            |name: &str, sources: serde_json::Value| json!({"name": name, "projected": {"sources": sources}});
+        let token = |path: &str, audience: &str| json!({"serviceAccountToken": {"path": path, "audience": audience, "expirationSeconds": 600}});
+        let pod: Pod = serde_json::from_value(json!({
+            "spec": {
+                "containers": [{"name": "c", "volumeMounts": [{"name": "api", "mountPath": "/a"}, {"name": "more", "mountPath": "/b"}]}],
+                "volumes": [
+                    volume("api", json!([{"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "ca"}}])),
+                    volume("more", json!([token("a", "vault"), token("b", "vault")])),
+                    volume("unused", json!([token("a", "nobody")])),
+                ],
+            },
+        }))
+        .unwrap();
+        let expected = [(String::new(), 3600), ("vault".to_owned(), 600)];
+        assert_eq!(wanted(&pod), BTreeSet::from(expected));
     }
 }

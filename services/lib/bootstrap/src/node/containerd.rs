@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::runtimes::{self, Runtime};
 use super::{Step, registries};
 use crate::files::{self, Owner};
 use crate::handover::Handover;
@@ -28,7 +29,9 @@ pub(super) fn run(step: &Step<'_>, report: &mut Report) -> Result<(), BootstrapE
     files::folder(&folder, 0o700)?;
     files::folder(&places.agent("containerd"), 0o711)?;
     registries::run(step, &folder.join("certs.d"))?;
-    let base = render(step);
+    let runtimes = runtimes::of_machine();
+    check_default(&step.agent.default_runtime, &runtimes)?;
+    let base = render(step, &runtimes);
     let (name, text) = match template(&folder)? {
         None => ("config.toml", base),
         Some((path, template)) => ("config.toml", fill(&path, &template, &base)?),
@@ -50,8 +53,16 @@ fn plugins_dir(places: &crate::Places) -> Option<PathBuf> {
     all.find(|dir| dir.join("bridge").exists())
 }
 
+/// A default that is no handler would keep containerd from serving pods at all.
+fn check_default(name: &str, runtimes: &[Runtime]) -> Result<(), BootstrapError> {
+    if name.is_empty() || name == "runc" || runtimes.iter().any(|r| r.handler == name) {
+        return Ok(());
+    }
+    Err(config::Errors(vec![format!("default runtime {name} was not found")]).into())
+}
+
 /// Version 3 of containerd's configuration.
-fn render(step: &Step<'_>) -> String {
+fn render(step: &Step<'_>, runtimes: &[Runtime]) -> String {
     let (agent, places) = (step.agent, step.places);
     let plugins = plugins_dir(places).unwrap_or_else(|| PLUGINS[0].into());
     let registry = &step.cluster.default_registry;
@@ -91,10 +102,24 @@ fn render(step: &Step<'_>) -> String {
         "[plugins.'io.containerd.cri.v1.runtime'.cni]".into(),
         format!("  bin_dirs = [{}]", quoted(&plugins.display())),
         format!("  conf_dir = {}", quoted(&places.agent("etc/cni/net.d").display())),
+        // each plugin is a program that is run: containerd sets this device up itself
+        "  use_internal_loopback = true".into(),
         "[plugins.'io.containerd.grpc.v1.cri']\n  stream_server_address = \"127.0.0.1\"\n  stream_server_port = \"10010\"".into(),
-        String::new(),
     ]);
+    lines.extend(runtimes.iter().map(handler));
+    lines.push(String::new());
     lines.join("\n")
+}
+
+fn handler(runtime: &Runtime) -> String {
+    let table =
+        format!("plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{}", quoted(&runtime.handler));
+    let program = quoted(&runtime.program.display());
+    format!(
+        "[{table}]\n  runtime_type = {}\n[{table}.options]\n  BinaryName = {program}\n  SystemdCgroup = {}",
+        quoted(&runtime.kind),
+        systemd_cgroups()
+    )
 }
 
 /// systemd manages cgroups where they are unified; with the old hierarchies its slices do not cover every controller.

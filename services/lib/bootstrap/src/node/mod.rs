@@ -6,6 +6,7 @@ mod kernel;
 mod kubelet;
 mod registries;
 mod resolver;
+mod runtimes;
 
 pub(crate) use identity::{Identity, identity, own_address};
 
