@@ -117,7 +117,10 @@ pub fn status(f: &Facts<'_>) -> PodStatus {
         container_statuses: (!app.is_empty()).then_some(app),
         ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
         nominated_node_name: f.old.nominated_node_name.clone(),
+        // what the scheduler and the controllers write stays
         resource_claim_statuses: f.old.resource_claim_statuses.clone(),
+        extended_resource_claim_status: f.old.extended_resource_claim_status.clone(),
+        node_allocatable_resource_claim_statuses: f.old.node_allocatable_resource_claim_statuses.clone(),
         ..PodStatus::default()
     };
     addresses(f, &mut out);
