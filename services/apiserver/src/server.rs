@@ -15,6 +15,9 @@ use crate::store::Store;
 use crate::store::cache::ResourceCache;
 use crate::store::entry::Entry;
 
+/// So few objects of a resource are worth keeping decoded: all writes look at the same ones.
+const FEW: usize = 16;
+
 /// Everything a request needs.
 pub struct Server {
     /// The configuration.
@@ -91,10 +94,16 @@ impl Server {
     }
 
     /// An object from the cache: for admission and lookups that bear a moment's delay.
-    pub fn peek(&self, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>> {
+    pub fn peek(
+        &self,
+        group: &str,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Object>>> {
         let cache = self.cache_of(group, plural)?;
         let entry = cache.get(&cache.resource.key(namespace, name));
-        entry.map(|e| cache.resource.decode(&e)).transpose().map_err(errors::internal)
+        entry.map(|e| cache.tree(&e)).transpose().map_err(errors::internal)
     }
 
     /// An object as the store has it now.
@@ -110,20 +119,25 @@ impl Server {
         entry.map(|e| cache.resource.decode(&e)).transpose().map_err(errors::internal)
     }
 
-    /// All objects of a resource in a namespace (empty: everywhere), from the cache.
-    pub fn peek_all(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Arc<Entry>>> {
+    /// All objects of a resource in a namespace (empty: everywhere) from the cache, decoded.
+    pub fn peek_objects(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Arc<Object>>> {
         let cache = self.cache_of(group, plural)?;
+        let entries = self.entries(&cache, namespace);
+        let tree = |e: &Arc<Entry>| match entries.len() {
+            ..=FEW => cache.tree(e),
+            _ => cache.resource.decode(e).map(Arc::new), // many are looked at once, if at all
+        };
+        entries.iter().map(|e| tree(e).map_err(errors::internal)).collect()
+    }
+
+    fn entries(&self, cache: &ResourceCache, namespace: &str) -> Vec<Arc<Entry>> {
+        if cache.is_empty() {
+            return Vec::new(); // as most namespaces have no limit range and no quota
+        }
         let prefix = cache.resource.list_prefix(namespace);
         let snapshot = cache.snapshot(self.store.cache.revision());
         let from = Arc::<str>::from(prefix.as_str());
         let found = snapshot.objects.range(from..).take_while(|(k, _)| k.starts_with(prefix.as_str()));
-        Ok(found.map(|(_, e)| e.clone()).collect())
-    }
-
-    /// All objects of a resource in a namespace, decoded.
-    pub fn peek_objects(&self, group: &str, plural: &str, namespace: &str) -> Result<Vec<Object>> {
-        let endpoint = self.endpoint(group, plural)?;
-        let entries = self.peek_all(group, plural, namespace)?;
-        entries.iter().map(|e| endpoint.resource.decode(e).map_err(errors::internal)).collect()
+        found.map(|(_, e)| e.clone()).collect()
     }
 }

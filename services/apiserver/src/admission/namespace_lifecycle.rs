@@ -3,6 +3,7 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go`
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use schema::Object;
@@ -61,7 +62,7 @@ async fn check_namespace(request: &Request<'_>, name: &str) -> Result<()> {
     let mut found = server.peek("", "namespaces", "", request.namespace)?;
     if found.is_none() {
         tokio::time::sleep(WAIT).await;
-        found = server.read("", "namespaces", "", request.namespace).await?;
+        found = server.read("", "namespaces", "", request.namespace).await?.map(Arc::new);
     }
     let resource = meta::GroupResource { group: String::new(), resource: "namespaces".into() };
     let Some(namespace) = found else { return Err(errors::not_found(&resource, request.namespace)) };

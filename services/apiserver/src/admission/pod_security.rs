@@ -4,6 +4,7 @@
 //! `k8s.io/pod-security-admission/admission/admission.go`
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PodSpec;
 use meta::field;
@@ -78,10 +79,11 @@ async fn namespace_policy(request: &Request<'_>) -> Result<(Policy, Vec<field::E
     let mut found = request.server.peek("", "namespaces", "", request.namespace)?;
     if found.is_none() {
         // a namespace made a moment ago
-        found = request.server.read("", "namespaces", "", request.namespace).await?;
+        found = request.server.read("", "namespaces", "", request.namespace).await?.map(Arc::new);
     }
     let lost = || errors::internal(format!("failed to lookup namespace {:?}", request.namespace));
-    Ok(policy_of(&found.ok_or_else(lost)?))
+    let namespace = found.ok_or_else(lost)?;
+    Ok(policy_of(&namespace))
 }
 
 fn violations(at: podsecurity::LevelVersion, metadata: &Value, spec: &Value) -> Result<Vec<Violation>> {
@@ -210,7 +212,7 @@ fn warn_of_existing(request: &Request<'_>, name: &str, policy: Policy) -> Result
 }
 
 /// One pod of each owner first.
-fn in_order(pods: Vec<Object>) -> Vec<Object> {
+fn in_order(pods: Vec<Arc<Object>>) -> Vec<Arc<Object>> {
     let mut seen = HashSet::new();
     let (mut first, mut rest) = (Vec::new(), Vec::new());
     for pod in pods {

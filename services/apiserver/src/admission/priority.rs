@@ -3,6 +3,8 @@
 //! # Upstream
 //! `plugin/pkg/admission/priority/admission.go`
 
+use std::sync::Arc;
+
 use schema::{Object, Value};
 
 use super::{Admission, Operation, Request};
@@ -43,7 +45,7 @@ impl Admission for Priority {
     }
 }
 
-fn default_class(request: &Request<'_>) -> Result<Option<Object>> {
+fn default_class(request: &Request<'_>) -> Result<Option<Arc<Object>>> {
     let all = request.server.peek_objects(GROUP, "priorityclasses", "")?;
     let defaults =
         all.into_iter().filter(|c| c.at(&["globalDefault"]).and_then(Value::as_bool) == Some(true));

@@ -130,7 +130,7 @@ fn delta(quota: &Quota, new: &Thing, old: Option<&Thing>) -> Option<std::result:
 async fn charge(
     request: &Request<'_>,
     name: &str,
-    quotas: &[Object],
+    quotas: &[Arc<Object>],
     new: &Thing,
     old: Option<&Thing>,
 ) -> Result<()> {

@@ -3,6 +3,8 @@
 //! # Upstream
 //! `plugin/pkg/admission/runtimeclass/admission.go`
 
+use std::sync::Arc;
+
 use schema::{Object, Value};
 
 use super::{Admission, Operation, Request};
@@ -41,7 +43,7 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
     }
     let mut class = request.server.peek("node.k8s.io", "runtimeclasses", "", &name)?;
     if class.is_none() {
-        class = request.server.read("node.k8s.io", "runtimeclasses", "", &name).await?;
+        class = request.server.read("node.k8s.io", "runtimeclasses", "", &name).await?.map(Arc::new);
     }
     let Some(class) = class else {
         return Err(refuse(pod, &format!("pod rejected: RuntimeClass {name:?} not found")));

@@ -3,6 +3,8 @@
 //! # Upstream
 //! `plugin/pkg/admission/serviceaccount/admission.go`
 
+use std::sync::Arc;
+
 use schema::{Map, Object, Value};
 
 use super::{Admission, Operation, Request};
@@ -70,7 +72,7 @@ async fn admit(request: &Request<'_>, pod: &mut Object) -> Result<()> {
         if tried > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        account = request.server.read("", "serviceaccounts", namespace, &name).await?;
+        account = request.server.read("", "serviceaccounts", namespace, &name).await?.map(Arc::new);
         tried += 1;
     }
     let Some(account) = account else {

@@ -3,6 +3,8 @@
 //! # Upstream
 //! `plugin/pkg/admission/storage/{storageobjectinuseprotection,storageclass/setdefault}`
 
+use std::sync::Arc;
+
 use schema::{Object, Value};
 
 use super::{Admission, Operation, Request};
@@ -50,7 +52,7 @@ fn default_of(
     group: &str,
     plural: &str,
     annotations: &[&str],
-) -> Result<Option<Object>> {
+) -> Result<Option<Arc<Object>>> {
     let all = request.server.peek_objects(group, plural, "")?;
     let marked = all.into_iter().filter(|o| annotations.iter().any(|a| o.annotation(a) == Some("true")));
     // of equally old ones the first name

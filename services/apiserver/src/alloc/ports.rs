@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use schema::{Object, Value};
 
 use crate::codec::Type;
@@ -72,8 +73,8 @@ async fn change<T>(
         object.set(&["metadata"], schema::Map::new());
         object.set(&["range"], server.settings.service_node_port_range.as_str());
         object.set(&["data"], Value::from(STANDARD.encode(&next.0)));
-        let value = schema.encode_json(&object);
-        if let Written::Done(_) = server.store.kv.put(KEY, &value, revision, 0).await? {
+        let value = Bytes::from(schema.encode_json(&object));
+        if let Written::Done(_) = server.store.kv.put(KEY, value, revision, 0).await? {
             return Ok(Ok(outcome));
         }
     }

@@ -107,7 +107,9 @@ impl Nodes {
             });
         };
         feed("", "pods", |graph, namespace, name, entry| {
-            let view = entry.and_then(|e| match auth::node::PodView::read(&e.bytes) {
+            // most changes are of pods that are bound to no node yet: the index knows without reading them
+            let bound = entry.filter(|e| e.index.as_deref().is_some_and(|node| !node.is_empty()));
+            let view = bound.and_then(|e| match auth::node::PodView::read(&e.bytes) {
                 Ok(view) => view,
                 Err(error) => {
                     tracing::error!(key = %e.key, error = %error, "unreadable pod");

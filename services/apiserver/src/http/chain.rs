@@ -35,7 +35,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Answers one request.
 pub async fn handle(server: Arc<Server>, request: Request<Incoming>, peer: Arc<Peer>) -> Response<Body> {
     if let Some(supervisor) = crate::supervisor::of(&server, request.uri().path()) {
-        return supervisor.handle(&server, request, &peer).await;
+        return Box::pin(supervisor.handle(&server, request, &peer)).await;
     }
     let started = std::time::Instant::now();
     let info = RequestInfo::read(request.method(), request.uri());
@@ -220,10 +220,10 @@ async fn permitted(
         return Ok(response::of_refusal(&error, text(request.headers(), "accept")));
     }
     if let Some(service) = server.aggregator.answers(&info.path) {
-        return Ok(aggregate::proxy::pass_on(server, &service, &user, peer, request).await);
+        return Ok(Box::pin(aggregate::proxy::pass_on(server, &service, &user, peer, request)).await);
     }
     if !info.is_resource {
-        return endpoints::answer(server, &info, &user, request).await;
+        return Box::pin(endpoints::answer(server, &info, &user, request)).await;
     }
     resource(server, info, user, request, audited).await
 }
@@ -288,7 +288,7 @@ async fn resource(
         group => format!("{group}/{}", info.version),
     };
     if sub::is_virtual(&info) {
-        return sub::answer_virtual(server, info, user, request).await;
+        return Box::pin(sub::answer_virtual(server, info, user, request)).await;
     }
     let Some(endpoint) = registry.find(&info.group, &info.version, &info.resource).cloned() else {
         if registry.has_version(&group_version) {
@@ -297,7 +297,7 @@ async fn resource(
         return Ok(response::text(StatusCode::NOT_FOUND, "404 page not found\n"));
     };
     if sub::is_connect(&info) {
-        return sub::connect::run(server, endpoint, info, user, request).await;
+        return Box::pin(sub::connect::run(server, endpoint, info, user, request)).await;
     }
     if *request.method() == http::Method::HEAD {
         return Err(errors::method_not_allowed());

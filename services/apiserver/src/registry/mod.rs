@@ -4,7 +4,7 @@ mod endpoint;
 mod resets;
 mod resource;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kinds::StorageResource;
@@ -20,25 +20,35 @@ pub fn storage_resources() -> Vec<StorageResource> {
 
 /// Everything that is served. Built-in kinds and those that come at run time are on the same path.
 pub struct Registry {
-    by_version: HashMap<String, BTreeMap<String, Arc<Endpoint>>>,
+    /// By plural: one for each group and version that has it, in the order of the resources.
+    by_plural: HashMap<String, Vec<Arc<Endpoint>>>,
+    versions: HashSet<String>,
     resources: Vec<Arc<Resource>>,
 }
 
 impl Registry {
     /// A snapshot of storage resources.
     pub fn new(resources: Vec<Arc<Resource>>) -> Self {
-        let mut by_version: HashMap<String, BTreeMap<String, Arc<Endpoint>>> = HashMap::new();
+        let mut by_plural: HashMap<String, Vec<Arc<Endpoint>>> = HashMap::new();
+        let mut versions = HashSet::new();
         for resource in &resources {
             for face in &resource.kind.faces {
                 let Some(endpoint) = Endpoint::new(resource.clone(), face.clone()) else {
                     tracing::warn!(kind = ?face.gvk, "no schema for a kind: it is not served");
                     continue;
                 };
-                let version = by_version.entry(face.gvk.group_version().to_string()).or_default();
-                version.insert(face.plural.clone(), Arc::new(endpoint));
+                versions.insert(face.gvk.group_version().to_string());
+                let named = by_plural.entry(face.plural.clone()).or_default();
+                let same = |e: &Arc<Endpoint>| {
+                    e.face.gvk.group == face.gvk.group && e.face.gvk.version == face.gvk.version
+                };
+                match named.iter().position(same) {
+                    Some(at) => named[at] = Arc::new(endpoint),
+                    None => named.push(Arc::new(endpoint)),
+                }
             }
         }
-        Self { by_version, resources }
+        Self { by_plural, versions, resources }
     }
 
     /// The built-in kinds.
@@ -69,17 +79,13 @@ impl Registry {
 
     /// What is served under a group, version and plural.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Endpoint>> {
-        if group.is_empty() {
-            return self.by_version.get(version)?.get(plural);
-        }
-        self.by_version.get(&format!("{group}/{version}"))?.get(plural)
+        let mut named = self.by_plural.get(plural)?.iter();
+        named.find(|e| e.face.gvk.group == group && e.face.gvk.version == version)
     }
 
     /// What is served of a group and plural, in any version: the preferred face.
     pub fn find_any(&self, group: &str, plural: &str) -> Option<&Arc<Endpoint>> {
-        let faces = self.resources.iter().flat_map(|r| &r.kind.faces);
-        let face = faces.into_iter().find(|f| f.gvk.group == group && f.plural == plural)?;
-        self.find(group, &face.gvk.version, plural)
+        self.by_plural.get(plural)?.iter().find(|e| e.face.gvk.group == group)
     }
 
     /// What serves a kind.
@@ -91,6 +97,6 @@ impl Registry {
 
     /// Whether anything is served in a group and version.
     pub fn has_version(&self, group_version: &str) -> bool {
-        self.by_version.contains_key(group_version)
+        self.versions.contains(group_version)
     }
 }

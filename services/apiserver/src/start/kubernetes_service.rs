@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schema::{Map, Value};
 use serde_json::json;
 
@@ -30,11 +31,11 @@ async fn renew_lease(server: &Arc<Server>) -> Result<()> {
         "subsets": [{"addresses": [{"ip": address}]}],
     });
     let object = schema.decode(crate::request::accept::Media::Json, object.to_string().as_bytes());
-    let value = schema.encode_json(&object.map_err(errors::internal)?.object);
+    let value = Bytes::from(schema.encode_json(&object.map_err(errors::internal)?.object));
     let lease = server.store.kv.grant(LEASE_SECONDS).await?;
     loop {
         let revision = server.store.kv.get(&key, 0).await?.map_or(0, |row| row.revision);
-        if let Written::Done(_) = server.store.kv.put(&key, &value, revision, lease).await? {
+        if let Written::Done(_) = server.store.kv.put(&key, value.clone(), revision, lease).await? {
             return Ok(());
         }
     }

@@ -8,12 +8,15 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use schema::Object;
 use tokio::sync::{mpsc, watch};
 
 use super::entry::{Entry, Key};
 use super::event::Event;
 use super::pieces::Pieces;
+use super::trees::Trees;
 use super::watcher::{Scope, Watchers};
+use crate::codec::DecodeError;
 use crate::registry::Resource;
 
 /// The persistent map of one resource.
@@ -53,6 +56,7 @@ pub struct ResourceCache {
     pub resource: Arc<Resource>,
     /// Compressed parts of its lists.
     pub pieces: Pieces,
+    trees: Trees,
     state: Mutex<State>,
     bytes: AtomicI64,
 }
@@ -88,7 +92,8 @@ impl ResourceCache {
             pins: VecDeque::new(),
             loaded: false,
         };
-        Self { resource, pieces: Pieces::default(), state: Mutex::new(state), bytes: AtomicI64::new(0) }
+        let (pieces, trees) = Default::default();
+        Self { resource, pieces, trees, state: Mutex::new(state), bytes: AtomicI64::new(0) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,6 +104,14 @@ impl ResourceCache {
     /// One object.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.state().objects.get(key).cloned()
+    }
+
+    /// The decoded form of one of its objects.
+    ///
+    /// # Errors
+    /// As [`Resource::decode`].
+    pub fn tree(&self, entry: &Arc<Entry>) -> Result<Arc<Object>, DecodeError> {
+        self.trees.get_or(entry, || self.resource.decode(entry))
     }
 
     /// How many objects there are.
@@ -229,6 +242,7 @@ impl ResourceCache {
 
     fn reset(&self) {
         self.pieces.clear();
+        self.trees.clear();
         let mut state = self.state();
         state.objects = Objects::new();
         state.index = imbl::OrdMap::new();
@@ -274,11 +288,16 @@ impl Default for Cache {
 impl Cache {
     /// Adds a resource, or finds its cache. A resource that vanished and came back starts empty.
     pub fn add(&self, resource: &Arc<Resource>) -> Arc<ResourceCache> {
+        let known = |resources: &BTreeMap<Arc<str>, Arc<ResourceCache>>| {
+            resources.get(&resource.prefix).filter(|found| Arc::ptr_eq(&found.resource, resource)).cloned()
+        };
+        // every request asks: nearly always it is there, and nobody waits for another
+        if let Some(found) = known(&self.resources.read().unwrap_or_else(PoisonError::into_inner)) {
+            return found;
+        }
         let mut resources = self.resources.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = resources.get(&resource.prefix)
-            && Arc::ptr_eq(&found.resource, resource)
-        {
-            return found.clone();
+        if let Some(found) = known(&resources) {
+            return found;
         }
         let cache = Arc::new(ResourceCache::new(resource.clone()));
         if let Some(old) = resources.insert(resource.prefix.clone(), cache.clone()) {

@@ -171,8 +171,7 @@ impl Kv {
     }
 
     /// Writes a key whose revision is still `expected` (0: that is not there).
-    pub async fn put(&self, key: &str, value: &[u8], expected: i64, lease: i64) -> Result<Written> {
-        let value = Bytes::copy_from_slice(value);
+    pub async fn put(&self, key: &str, value: Bytes, expected: i64, lease: i64) -> Result<Written> {
         Ok(self.0.update_if(key.as_bytes(), expected, value, lease).await?.into())
     }
 

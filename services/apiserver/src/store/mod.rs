@@ -13,6 +13,7 @@ pub mod pieces;
 pub mod read;
 pub mod scan;
 pub mod token;
+pub mod trees;
 pub mod watcher;
 pub mod write;
 

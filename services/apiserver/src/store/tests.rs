@@ -75,7 +75,7 @@ async fn names(store: &Store, registry: &Registry) -> Vec<String> {
 async fn a_kind_comes_and_goes() {
     let backing = testkit::store().await;
     let kv = Kv::new(etcd::Kv::connect(&[&backing.endpoint], None).unwrap());
-    kv.put("/registry/example.org/widgets/ns/before", &object("before"), 0, 0).await.unwrap();
+    kv.put("/registry/example.org/widgets/ns/before", object("before").into(), 0, 0).await.unwrap();
     let registry = Registry::built_in(kinds::kinds(), |_| true);
     let store = Store::start(kv.clone(), registry.resources());
     assert!(registry.find("example.org", "v1", "widgets").is_none());
@@ -87,7 +87,7 @@ async fn a_kind_comes_and_goes() {
     assert_eq!(names(&store, &served).await, ["before"]);
 
     let mut watch = cache.watch(Scope::All, None, 0).unwrap();
-    kv.put("/registry/example.org/widgets/ns/after", &object("after"), 0, 0).await.unwrap();
+    kv.put("/registry/example.org/widgets/ns/after", object("after").into(), 0, 0).await.unwrap();
     let event = watch.live.recv().await.unwrap();
     assert_eq!(resource.name_of(&event.object.key), "after");
     assert_eq!(names(&store, &served).await, ["after", "before"]);

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use schema::Object;
 
 use super::Store;
@@ -57,9 +58,9 @@ impl Store {
         key: &str,
         object: &Object,
     ) -> Result<Option<Arc<Entry>>> {
-        let value = cache.resource.encode(object);
+        let value = Bytes::from(cache.resource.encode(object));
         let lease = self.lease_for(cache).await?;
-        match self.kv.put(key, &value, 0, lease).await? {
+        match self.kv.put(key, value.clone(), 0, lease).await? {
             Written::Done(revision) => Ok(Some(self.entry(cache, key, &value, revision)?)),
             Written::Changed(_) => Ok(None),
         }
@@ -106,7 +107,7 @@ impl Store {
             };
             let outcome = match next {
                 Next::Put(object) => {
-                    let value = cache.resource.encode(&object);
+                    let value = Bytes::from(cache.resource.encode(&object));
                     if let Some(old) = &current
                         && self.unchanged(cache, old, &value)?
                     {
@@ -122,7 +123,7 @@ impl Store {
                     }
                     let lease = self.lease_for(cache).await?;
                     let expected = current.as_ref().map_or(0, |e| e.revision);
-                    match self.kv.put(key, &value, expected, lease).await? {
+                    match self.kv.put(key, value.clone(), expected, lease).await? {
                         Written::Done(revision) => {
                             return Ok(Done::Put(self.entry(cache, key, &value, revision)?));
                         }

@@ -117,7 +117,7 @@ impl Source for Mark {
     }
 }
 
-fn budgets_of(call: &Call, pod: &Object) -> Result<Vec<Object>> {
+fn budgets_of(call: &Call, pod: &Object) -> Result<Vec<Arc<Object>>> {
     let all = call.server.peek_objects("policy", "poddisruptionbudgets", &call.info.namespace)?;
     let mut found = Vec::new();
     for budget in all {
@@ -185,7 +185,7 @@ async fn charge(call: &Call, pod: &Object, dry_run: bool) -> Result<()> {
     let key = cache.resource.key(budget.namespace(), budget.name());
     let mut spend = Spend { call, cache: cache.clone(), pod_ready: is_ready(pod), free: false };
     if dry_run {
-        let mut budget = budget.clone();
+        let mut budget = Object::clone(budget);
         return spend.spend(&mut budget).map(drop);
     }
     call.server.store.update(&cache, &key, &mut spend).await.map(drop)

@@ -142,20 +142,21 @@ impl Call {
             return Err(errors::unknown_resource());
         }
         if !self.info.subresource.is_empty() {
-            return crate::sub::run(self).await;
+            return Box::pin(crate::sub::run(self)).await;
         }
         let named = !self.info.name.is_empty();
         let namespace_missing = self.endpoint.resource.kind.namespaced && self.info.namespace.is_empty();
+        // all but the commonest in boxes: room for the largest of them would be moved about with every request
         match self.info.verb {
             "get" if named => get::run(self).await,
-            "list" => list::run(self).await,
-            "watch" => watch::run(self).await,
+            "list" => Box::pin(list::run(self)).await,
+            "watch" => Box::pin(watch::run(self)).await,
             "create" if !named && !namespace_missing => create::run(self).await,
-            "update" if named => update::run(self).await,
-            "patch" if named => patch::run(self).await,
-            "delete" if named => delete::run(self).await,
+            "update" if named => Box::pin(update::run(self)).await,
+            "patch" if named => Box::pin(patch::run(self)).await,
+            "delete" if named => Box::pin(delete::run(self)).await,
             "deletecollection" if self.endpoint.is("", "namespaces") => Err(errors::method_not_allowed()),
-            "deletecollection" => deletecollection::run(self).await,
+            "deletecollection" => Box::pin(deletecollection::run(self)).await,
             _ => Err(errors::method_not_allowed()),
         }
     }

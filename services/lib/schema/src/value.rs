@@ -31,6 +31,11 @@ pub enum Value {
 #[derive(Debug, Clone, Default)]
 pub struct Map(Vec<(Key, Value)>);
 
+/// Whether two keys are the same. Most keys of a struct differ in length or first letter: that is seen without a call.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.as_bytes().first() == b.as_bytes().first() && a == b
+}
+
 impl Map {
     /// An empty map.
     pub const fn new() -> Self {
@@ -54,12 +59,12 @@ impl Map {
 
     /// The value under `key`.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v)
+        self.0.iter().find(|(k, _)| same(k, key)).map(|(_, v)| v)
     }
 
     /// The value under `key`, to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.0.iter_mut().find(|(k, _)| k == key).map(|(_, v)| v)
+        self.0.iter_mut().find(|(k, _)| same(k, key)).map(|(_, v)| v)
     }
 
     /// Whether `key` is there.
@@ -84,14 +89,14 @@ impl Map {
 
     /// Takes `key` out.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        let i = self.0.iter().position(|(k, _)| k == key)?;
+        let i = self.0.iter().position(|(k, _)| same(k, key))?;
         Some(self.0.remove(i).1)
     }
 
     /// The value under `key`, made by `default` when missing.
     pub fn get_or_insert_with(&mut self, key: impl Into<Key>, default: impl FnOnce() -> Value) -> &mut Value {
         let key = key.into();
-        let i = match self.0.iter().position(|(k, _)| *k == key) {
+        let i = match self.0.iter().position(|(k, _)| same(k, &key)) {
             Some(i) => i,
             None => {
                 self.0.push((key, default()));

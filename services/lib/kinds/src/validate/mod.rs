@@ -51,7 +51,7 @@ use crate::tree::{int, is_zero, json, list, map, maps, same, text};
 pub(crate) type Errors = Vec<field::Error>;
 
 fn child(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() { name.to_owned() } else { [path, ".", name].concat() }
 }
 
 /// One error per problem, about a string.

@@ -3,9 +3,11 @@
 //! # Upstream
 //! `structured-merge-diff/v6/typed/{tofieldset,compare}.go`
 
+use std::collections::HashMap;
+
 use super::items::{Place, Shape, field_value};
 use super::set::Set;
-use crate::{Map, Schema, Ty, Value};
+use crate::{Map, Schema, Ty, TypeId, Value};
 
 /// The paths an object says something at.
 pub fn owned(schema: &Schema, object: &Map) -> Set {
@@ -71,99 +73,127 @@ pub struct Comparison {
     pub removed: Set,
 }
 
+/// What became of a value as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Added,
+    Modified,
+    Removed,
+}
+
+impl Comparison {
+    /// Takes out a path and everything below it.
+    pub(super) fn exclude(&mut self, path: &[&str]) {
+        for set in [&mut self.added, &mut self.modified, &mut self.removed] {
+            set.exclude(path);
+        }
+    }
+
+    /// Takes in what was found of the value at a step and below it. Mostly nothing: then no step is spelled.
+    fn put(&mut self, step: impl Fn() -> String, change: Option<Change>, below: Comparison) {
+        let found = [
+            (&mut self.added, Change::Added, below.added),
+            (&mut self.modified, Change::Modified, below.modified),
+            (&mut self.removed, Change::Removed, below.removed),
+        ];
+        for (set, kind, below) in found {
+            let member = change == Some(kind);
+            if member || !below.is_empty() {
+                set.graft(step(), member, below);
+            }
+        }
+    }
+}
+
 /// Compares two objects of a type.
 pub fn compare(schema: &Schema, old: &Map, new: &Map) -> Comparison {
     let (ty, mut found) = (Ty::Struct(schema.id), Comparison::default());
-    let (old, new) = (Value::Map(old.clone()), Value::Map(new.clone()));
-    differ(Place::root(schema, &ty), Some(&old), Some(&new), &mut Vec::new(), &mut found);
+    let place = Place::root(schema, &ty);
+    if let Shape::Struct(id) = place.shape() {
+        each_field(place, id, (Some(old), Some(new)), &mut found);
+    }
     found
 }
 
+/// Says what became of a value, and adds to `below` what became of its parts.
 fn differ(
     place: Place<'_>,
     old: Option<&Value>,
     new: Option<&Value>,
-    path: &mut Vec<String>,
-    out: &mut Comparison,
-) {
-    if old.is_none() && new.is_none() {
-        return;
-    }
+    below: &mut Comparison,
+) -> Option<Change> {
     let maps = || (old.and_then(Value::as_map), new.and_then(Value::as_map));
     let fits = |is: fn(&Value) -> bool| old.is_none_or(is) && new.is_none_or(is);
-    let map_like = fits(|v| matches!(v, Value::Map(_) | Value::Null));
-    let list_like = fits(|v| matches!(v, Value::List(_) | Value::Null));
+    let map_like = || fits(|v| matches!(v, Value::Map(_) | Value::Null));
+    let list_like = || fits(|v| matches!(v, Value::List(_) | Value::Null));
     match place.shape() {
-        Shape::Struct(id) if map_like => {
-            let (a, b) = maps();
-            for field in place.table.fields(id) {
-                let value = |m: Option<&'_ Map>| m.and_then(|m| field_value(field, m, true)).cloned();
-                let (x, y) = (value(a), value(b));
-                path.push(format!("f:{}", field.json));
-                differ(place.of_field(field), x.as_ref(), y.as_ref(), path, out);
-                path.pop();
-            }
-        }
-        Shape::Map(inner) if map_like => each_entry(place.of_item(inner), maps(), path, out),
-        Shape::Deduced if map_like => each_entry(place, maps(), path, out),
-        Shape::Set | Shape::List(_) if list_like => each_item(place, old, new, path, out),
-        _ => {
-            match (old, new) {
-                (None, _) => out.added.insert(path),
-                (_, None) => out.removed.insert(path),
-                (Some(a), Some(b)) if a != b => out.modified.insert(path),
-                _ => {}
-            }
-            return;
-        }
+        Shape::Struct(id) if map_like() => each_field(place, id, maps(), below),
+        Shape::Map(inner) if map_like() => each_entry(place.of_item(inner), maps(), below),
+        Shape::Deduced if map_like() => each_entry(place, maps(), below),
+        Shape::Set | Shape::List(_) if list_like() => each_item(place, old, new, below),
+        _ if old.is_some() && new.is_some() && old != new => return Some(Change::Modified),
+        _ => {}
     }
-    if old.is_none() {
-        out.added.insert(path);
-    } else if new.is_none() {
-        out.removed.insert(path);
+    match (old, new) {
+        (None, Some(_)) => Some(Change::Added),
+        (Some(_), None) => Some(Change::Removed),
+        _ => None,
     }
 }
 
-fn each_entry(
-    place: Place<'_>,
-    maps: (Option<&Map>, Option<&Map>),
-    path: &mut Vec<String>,
-    out: &mut Comparison,
-) {
-    let (a, b) = maps;
-    let keys =
-        |m: Option<&Map>| m.map(|m| m.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>()).unwrap_or_default();
-    let mut names = keys(a);
-    names.extend(keys(b).into_iter().filter(|k| a.is_none_or(|a| !a.contains_key(k))));
-    for name in names {
-        path.push(format!("f:{name}"));
-        differ(place, a.and_then(|m| m.get(&name)), b.and_then(|m| m.get(&name)), path, out);
-        path.pop();
+type Maps<'a> = (Option<&'a Map>, Option<&'a Map>);
+
+fn each_field<'m>(place: Place<'_>, id: TypeId, (a, b): Maps<'m>, out: &mut Comparison) {
+    for field in place.table.fields(id) {
+        let value = |m: Option<&'m Map>| m.and_then(|m| field_value(field, m, true));
+        let (x, y) = (value(a), value(b));
+        if x.is_none() && y.is_none() {
+            continue;
+        }
+        let mut below = Comparison::default();
+        let change = differ(place.of_field(field), x, y, &mut below);
+        out.put(|| step(&field.json), change, below);
     }
 }
 
-fn each_item(
-    place: Place<'_>,
-    old: Option<&Value>,
-    new: Option<&Value>,
-    path: &mut Vec<String>,
-    out: &mut Comparison,
-) {
-    let steps = |v: Option<&Value>| -> Vec<(String, Value)> {
-        let items = v.and_then(Value::as_list).unwrap_or_default();
-        items.iter().map(|i| (place.step(i), i.clone())).collect()
-    };
-    let (a, b) = (steps(old), steps(new));
-    let find =
-        |list: &[(String, Value)], step: &str| list.iter().find(|(s, _)| s == step).map(|(_, v)| v.clone());
+fn each_entry<'m>(place: Place<'_>, (a, b): Maps<'m>, out: &mut Comparison) {
+    let entries = |m: Option<&'m Map>| m.into_iter().flat_map(Map::iter);
+    let both = entries(a).map(|(name, x)| (name, Some(x), b.and_then(|m| m.get(name))));
+    let only = entries(b).filter(|(name, _)| a.is_none_or(|a| !a.contains_key(name)));
+    for (name, x, y) in both.chain(only.map(|(name, y)| (name, None, Some(y)))) {
+        let mut below = Comparison::default();
+        let change = differ(place, x, y, &mut below);
+        out.put(|| step(name), change, below);
+    }
+}
+
+fn each_item<'v>(place: Place<'_>, old: Option<&'v Value>, new: Option<&'v Value>, out: &mut Comparison) {
+    let items = |v: Option<&'v Value>| v.and_then(Value::as_list).unwrap_or_default();
+    // of items that are told apart by the same, the first counts
+    let mut found: Vec<(String, [Option<&Value>; 2])> = Vec::new();
+    let mut at = HashMap::new();
+    for (side, items) in [items(old), items(new)].into_iter().enumerate() {
+        for item in items {
+            let step = place.step(item);
+            let i = *at.entry(step.clone()).or_insert_with(|| {
+                found.push((step, [None, None]));
+                found.len() - 1
+            });
+            found[i].1[side].get_or_insert(item);
+        }
+    }
     let inner = match place.shape() {
         Shape::List(inner) => place.of_item(inner),
         _ => place.of_item(&Ty::Str),
     };
-    let mut seen = std::collections::HashSet::new();
-    for step in a.iter().chain(&b).map(|(s, _)| s).filter(|s| seen.insert((*s).clone())) {
-        path.push(step.clone());
-        differ(inner, find(&a, step).as_ref(), find(&b, step).as_ref(), path, out);
-        path.pop();
+    for (step, [x, y]) in found {
+        let mut below = Comparison::default();
+        let change = differ(inner, x, y, &mut below);
+        out.put(|| step.clone(), change, below);
     }
+}
+
+/// The step to a field or to a map's entry.
+fn step(name: &str) -> String {
+    ["f:", name].concat()
 }

@@ -11,17 +11,17 @@ use crate::{Map, Object, Schema, Value};
 
 /// What is never anybody's.
 const NOBODYS: [&[&str]; 11] = [
-    &["apiVersion"],
-    &["kind"],
-    &["metadata"],
-    &["metadata", "name"],
-    &["metadata", "namespace"],
-    &["metadata", "creationTimestamp"],
-    &["metadata", "selfLink"],
-    &["metadata", "uid"],
-    &["metadata", "generation"],
-    &["metadata", "managedFields"],
-    &["metadata", "resourceVersion"],
+    &["f:apiVersion"],
+    &["f:kind"],
+    &["f:metadata"],
+    &["f:metadata", "f:name"],
+    &["f:metadata", "f:namespace"],
+    &["f:metadata", "f:creationTimestamp"],
+    &["f:metadata", "f:selfLink"],
+    &["f:metadata", "f:uid"],
+    &["f:metadata", "f:generation"],
+    &["f:metadata", "f:managedFields"],
+    &["f:metadata", "f:resourceVersion"],
 ];
 
 /// The manager that owns what was there before anybody applied.
@@ -64,14 +64,10 @@ pub enum ApplyError {
     ManagedFields,
 }
 
-fn strip(set: &Set, resets: &[&[&str]]) -> Set {
-    let mut nobodys = Set::default();
-    for path in NOBODYS {
-        nobodys.insert(&path.iter().map(|p| format!("f:{p}")).collect::<Vec<_>>());
-    }
-    let mut left = set.difference(&nobodys);
-    resets.iter().for_each(|path| left.exclude(path));
-    left
+fn strip(mut set: Set, resets: &[&[&str]]) -> Set {
+    NOBODYS.iter().for_each(|path| set.omit(path));
+    resets.iter().for_each(|path| set.exclude(path));
+    set
 }
 
 fn entry(request: &Request<'_>, apply: bool, set: Set) -> Entry {
@@ -109,34 +105,26 @@ pub fn update(request: &Request<'_>, old: Option<&Object>, object: &mut Object) 
         record::write(object, Vec::new());
         return;
     }
-    let found = compare(request.schema, &bare(old), &bare(Some(object)));
-    let found = filter(&found, request.resets);
-    let gone = found.removed.clone().union(&found.modified).union(&found.added);
-    for e in &mut entries {
-        e.set = e.set.difference(&gone);
+    static NOTHING: Map = Map::new();
+    let mut found = compare(request.schema, old.map_or(&NOTHING, Object::root), object.root());
+    found.exclude(&["metadata", "managedFields"]);
+    request.resets.iter().for_each(|path| found.exclude(path));
+    let Comparison { added, modified, removed } = found;
+    if !entries.is_empty() {
+        let gone = removed.union(modified.clone()).union(added.clone());
+        for e in &mut entries {
+            e.set = std::mem::take(&mut e.set).difference(&gone);
+        }
     }
-    let changed = strip(&found.modified.union(&found.added), &[]);
+    let changed = strip(modified.union(added), &[]);
     if !changed.is_empty() {
         let mut own = entry(request, false, changed);
         if let Some(at) = entries.iter().position(|e| e.same(&own)) {
-            own.set = own.set.union(&entries.remove(at).set);
+            own.set = own.set.union(entries.remove(at).set);
         }
         entries.push(own);
     }
     record::write(object, entries);
-}
-
-fn filter(found: &Comparison, resets: &[&[&str]]) -> Comparison {
-    let without = |set: &Set| {
-        let mut set = set.clone();
-        resets.iter().for_each(|path| set.exclude(path));
-        set
-    };
-    Comparison {
-        added: without(&found.added),
-        modified: without(&found.modified),
-        removed: without(&found.removed),
-    }
 }
 
 /// Merges an applied configuration into `live` (`None`: there is no object yet) and gives the new object with its
@@ -159,22 +147,23 @@ pub fn apply(
     let live_bare = bare(live);
     if let (true, Some(_)) = (entries.is_empty(), live) {
         // nobody was tracked so far: what is there belongs to whoever came before
-        let set = strip(&owned(schema, &live_bare), &[]);
+        let set = strip(owned(schema, &live_bare), &[]);
         let before = Request { manager: BEFORE, subresource: "", ..*request };
         entries.push(entry(&before, false, set));
     }
     let merged = merge(schema, &live_bare, applied);
     let said = owned(schema, applied);
-    let mut own = entry(request, true, strip(&said, request.resets));
+    let mut own = entry(request, true, strip(said.clone(), request.resets));
     let last = entries.iter().position(|e| e.same(&own)).map(|at| entries.remove(at));
     let pruned = prune(schema, merged, last.as_ref(), &entries, &said);
-    let found = filter(&compare(schema, &live_bare, &pruned), request.resets);
-    let changed = found.modified.clone().union(&found.added);
+    let mut found = compare(schema, &live_bare, &pruned);
+    request.resets.iter().for_each(|path| found.exclude(path));
+    let changed = found.modified.clone().union(found.added.clone());
     let mut conflicts = Vec::new();
     for e in &mut entries {
         let contested = e.set.intersection(&changed);
         conflicts.extend(contested.paths().iter().map(|path| conflict(e, path)));
-        e.set = e.set.difference(&contested).difference(&found.removed);
+        e.set = std::mem::take(&mut e.set).difference(&contested).difference(&found.removed);
     }
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
@@ -193,7 +182,7 @@ pub fn apply(
 /// Takes out what the manager said before and nobody says now.
 fn prune(schema: &Schema, mut merged: Map, last: Option<&Entry>, others: &[Entry], own: &Set) -> Map {
     let Some(last) = last.filter(|l| !l.set.is_empty()) else { return merged };
-    let kept = others.iter().fold(own.clone(), |all, e| all.union(&e.set)).with_ancestors();
+    let kept = others.iter().fold(own.clone(), |all, e| all.union(e.set.clone())).with_ancestors();
     let gone = last.set.clone().with_ancestors().difference(&kept);
     remove(schema, &mut merged, &gone);
     merged

@@ -68,15 +68,15 @@ pub(super) fn write(object: &mut Object, mut entries: Vec<Entry>) {
         object.metadata_mut().remove("managedFields");
         return;
     }
-    let list: Vec<Value> = entries.iter().map(|e| Value::Map(value(e))).collect();
+    let list: Vec<Value> = entries.into_iter().map(|e| Value::Map(value(e))).collect();
     object.metadata_mut().insert("managedFields", list);
 }
 
 fn sort(entries: &mut [Entry]) {
-    let key = |e: &Entry| {
-        (!e.apply, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone())
-    };
-    entries.sort_by_key(key);
+    fn key(e: &Entry) -> (bool, [&str; 4]) {
+        (!e.apply, [&e.time, &e.manager, &e.api_version, &e.subresource])
+    }
+    entries.sort_by(|a, b| key(a).cmp(&key(b)));
 }
 
 fn cap(entries: &mut Vec<Entry>) {
@@ -94,7 +94,7 @@ fn cap(entries: &mut Vec<Entry>) {
         fold -= 1;
         let bucket = folded.iter_mut().find(|b| b.api_version == e.api_version);
         match bucket {
-            Some(bucket) => bucket.set = std::mem::take(&mut bucket.set).union(&e.set),
+            Some(bucket) => bucket.set = std::mem::take(&mut bucket.set).union(e.set.clone()),
             None => folded.push(Entry { manager: ANCIENT.into(), subresource: String::new(), ..e.clone() }),
         }
         false
@@ -102,18 +102,18 @@ fn cap(entries: &mut Vec<Entry>) {
     entries.extend(folded);
 }
 
-fn value(entry: &Entry) -> Map {
+fn value(entry: Entry) -> Map {
     let mut map = Map::with_capacity(7);
-    map.push("manager", entry.manager.as_str());
+    map.push("manager", entry.manager);
     map.push("operation", if entry.apply { "Apply" } else { "Update" });
-    map.push("apiVersion", entry.api_version.as_str());
+    map.push("apiVersion", entry.api_version);
     if !entry.time.is_empty() {
-        map.push("time", entry.time.as_str());
+        map.push("time", entry.time);
     }
     map.push("fieldsType", "FieldsV1");
-    map.push("fieldsV1", entry.set.to_value());
+    map.push("fieldsV1", entry.set.into_value());
     if !entry.subresource.is_empty() {
-        map.push("subresource", entry.subresource.as_str());
+        map.push("subresource", entry.subresource);
     }
     map
 }

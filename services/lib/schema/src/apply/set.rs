@@ -1,6 +1,7 @@
 //! Sets of field paths, in the form of `fieldsV1`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::{Map, Value};
 
@@ -28,6 +29,11 @@ impl Set {
         if rest.is_empty() { node.member = true } else { node.below.insert(rest) }
     }
 
+    /// Puts what is below a step under it; with `member`, the path to the step as well.
+    pub(super) fn graft(&mut self, step: String, member: bool, below: Set) {
+        self.0.insert(step, Node { member, below });
+    }
+
     /// Whether a path is in it.
     pub fn has(&self, path: &[String]) -> bool {
         let Some((first, rest)) = path.split_first() else { return false };
@@ -35,11 +41,19 @@ impl Set {
     }
 
     /// What is in either.
-    pub fn union(mut self, other: &Set) -> Set {
-        for (step, theirs) in &other.0 {
-            let node = self.0.entry(step.clone()).or_default();
-            node.member |= theirs.member;
-            node.below = std::mem::take(&mut node.below).union(&theirs.below);
+    pub fn union(mut self, other: Set) -> Set {
+        if self.is_empty() {
+            return other;
+        }
+        for (step, theirs) in other.0 {
+            match self.0.entry(step) {
+                Entry::Vacant(free) => drop(free.insert(theirs)),
+                Entry::Occupied(mut ours) => {
+                    let node = ours.get_mut();
+                    node.member |= theirs.member;
+                    node.below = std::mem::take(&mut node.below).union(theirs.below);
+                }
+            }
         }
         self
     }
@@ -56,18 +70,30 @@ impl Set {
     }
 
     /// What is in this one and not in the other, path by path.
-    pub fn difference(&self, other: &Set) -> Set {
-        let left = |(step, ours): (&String, &Node)| {
-            let node = match other.0.get(step) {
-                None => ours.clone(),
-                Some(theirs) => Node {
-                    member: ours.member && !theirs.member,
-                    below: ours.below.difference(&theirs.below),
-                },
-            };
-            node.counts().then(|| (step.clone(), node))
-        };
-        Set(self.0.iter().filter_map(left).collect())
+    pub fn difference(mut self, other: &Set) -> Set {
+        for (step, theirs) in &other.0 {
+            let Some(node) = self.0.get_mut(step) else { continue };
+            node.member &= !theirs.member;
+            node.below = std::mem::take(&mut node.below).difference(&theirs.below);
+            if !node.counts() {
+                self.0.remove(step);
+            }
+        }
+        self
+    }
+
+    /// Takes out a path, spelled in steps, and leaves what is below it.
+    pub(super) fn omit(&mut self, path: &[&str]) {
+        let Some((first, rest)) = path.split_first() else { return };
+        let Some(node) = self.0.get_mut(*first) else { return };
+        if rest.is_empty() {
+            node.member = false
+        } else {
+            node.below.omit(rest)
+        }
+        if !node.counts() {
+            self.0.remove(*first);
+        }
     }
 
     /// Takes out a path and everything below it.
@@ -134,19 +160,21 @@ impl Set {
     }
 
     /// Writes `fieldsV1`.
-    pub fn to_value(&self) -> Value {
-        let mut map = Map::with_capacity(self.0.len());
-        for (step, node) in &self.0 {
-            let mut inner = Map::new();
-            if node.member && !node.below.is_empty() {
-                inner.push(".", Map::new());
-            }
-            if let Value::Map(below) = node.below.to_value() {
-                inner.merge(below);
-            }
-            map.push(step.clone(), inner);
+    pub fn into_value(self) -> Value {
+        Value::Map(self.into_map(false))
+    }
+
+    /// The map of what is below a path; `dot`: the path itself is in the set.
+    fn into_map(self, dot: bool) -> Map {
+        let mut map = Map::with_capacity(self.0.len() + usize::from(dot));
+        if dot {
+            map.push(".", Map::new());
         }
-        Value::Map(map)
+        for (step, Node { member, below }) in self.0 {
+            let dot = member && !below.is_empty();
+            map.push(step, below.into_map(dot));
+        }
+        map
     }
 }
 

@@ -90,5 +90,5 @@ fn updates_take_what_they_change() {
 fn sets_read_what_they_write() {
     let text = r#"{"f:a":{".":{},"f:b":{}},"k:{\"name\":\"x\"}":{}}"#;
     let (value, _) = json::generic(text.as_bytes()).unwrap();
-    assert_eq!(Set::from_value(&value).to_value(), value);
+    assert_eq!(Set::from_value(&value).into_value(), value);
 }
