@@ -70,15 +70,7 @@ pub async fn apply(
     };
     let (materials, tokens, place) = tokio::join!(kubelet.sources.load(pod), kubelet.tokens.of(pod), place);
     if let Err(error) = place {
-        tracing::warn!(pod = pod.full_name(), error = crate::chain(&error), "Preparing a pod's place");
-        kubelet.events.pod(
-            pod,
-            "",
-            Kind::Warning,
-            "FailedCreatePodContainer",
-            &format!("unable to ensure pod container exists: {error}"),
-        );
-        memory.retry();
+        place_failed(kubelet, memory, pod, &error);
         return false;
     }
     memory.prepared = true;
@@ -202,6 +194,13 @@ fn prepare(kubelet: &Kubelet, pod: &Pod) -> std::io::Result<()> {
     }
     std::fs::create_dir_all(settings.pod_dir(pod.uid()).join("volumes"))?;
     std::fs::create_dir_all(settings.pod_dir(pod.uid()).join("containers"))
+}
+
+fn place_failed(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, error: &std::io::Error) {
+    tracing::warn!(pod = pod.full_name(), error = crate::chain(error), "Preparing a pod's place");
+    let text = format!("unable to ensure pod container exists: {error}");
+    kubelet.events.pod(pod, "", Kind::Warning, "FailedCreatePodContainer", &text);
+    memory.retry();
 }
 
 fn volume_failed(kubelet: &Kubelet, memory: &mut Memory, pod: &Pod, error: &volumes::Error) {
