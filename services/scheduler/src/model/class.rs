@@ -1,7 +1,7 @@
 //! What pods of one template share: everything plugins look at, kept once however many pods there are.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
@@ -237,10 +237,27 @@ type Pool = HashMap<u64, Vec<Weak<Class>>>;
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Hashes all in one go: the many short texts of a class one by one take several times as long.
+struct Gathered(Vec<u8>);
+
+impl Hasher for Gathered {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&self.0);
+        hasher.finish()
+    }
+}
+
 impl Class {
     /// The one class with these parts.
     pub(crate) fn shared(parts: Parts) -> Arc<Self> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&parts);
+        let mut gathered = Gathered(Vec::with_capacity(1024));
+        parts.hash(&mut gathered);
+        let hash = gathered.finish();
         let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
         let known = pool.entry(hash).or_default();
         known.retain(|class| class.strong_count() > 0);

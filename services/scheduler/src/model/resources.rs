@@ -74,18 +74,14 @@ impl Resources {
     pub(crate) fn of<'a>(list: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
         let mut sum = Self::default();
         for (name, text) in list {
-            let Ok(quantity) = Quantity::parse(text) else {
-                tracing::warn!(resource = name.as_str(), text = text.as_str(), "Unreadable amount left out");
-                continue;
-            };
+            let is_cpu = name == "cpu";
+            let Some(amount) = plain(text, is_cpu).or_else(|| exact(name, text, is_cpu)) else { continue };
             match name.as_str() {
-                "cpu" => sum.cpu += quantity.milli_value(),
-                "memory" => sum.memory += quantity.value(),
-                "ephemeral-storage" => sum.ephemeral += quantity.value(),
+                "cpu" => sum.cpu += amount,
+                "memory" => sum.memory += amount,
+                "ephemeral-storage" => sum.ephemeral += amount,
                 "pods" => {}
-                other if is_scalar(other) => {
-                    *sum.scalars.entry(other.to_owned()).or_default() += quantity.value()
-                }
+                other if is_scalar(other) => *sum.scalars.entry(other.to_owned()).or_default() += amount,
                 _ => {}
             }
         }
@@ -119,6 +115,36 @@ impl Resources {
             "memory" => self.memory,
             "ephemeral-storage" => self.ephemeral,
             other => self.scalars.get(other).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// An amount as nearly all are written, a whole number with one of the usual suffixes: reading pods is mostly reading these.
+/// In thousandths for `milli`; `None` leaves it to [`exact`].
+fn plain(text: &str, milli: bool) -> Option<i64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    let (number, suffix) = text.split_at(digits);
+    let whole = number.bytes().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    match (suffix, milli) {
+        ("", true) => Some(whole * 1000),
+        ("m", true) | ("", false) => Some(whole),
+        ("Ki", false) => Some(whole << 10),
+        ("Mi", false) => Some(whole << 20),
+        ("Gi", false) => Some(whole << 30),
+        _ => None,
+    }
+}
+
+/// Any amount.
+fn exact(name: &str, text: &str, milli: bool) -> Option<i64> {
+    match Quantity::parse(text) {
+        Ok(quantity) => Some(if milli { quantity.milli_value() } else { quantity.value() }),
+        Err(_) => {
+            tracing::warn!(resource = name, text, "Unreadable amount left out");
+            None
         }
     }
 }
@@ -232,4 +258,25 @@ fn containers(parts: &Parts<'_>, missing: Missing, with_states: bool) -> Resourc
     }
     running.raise_to(&peak);
     running
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exact, plain};
+
+    #[test]
+    fn plain_amounts_are_exact() {
+        for number in ["0", "1", "007", "250", "999999999"] {
+            for suffix in ["", "m", "Ki", "Mi", "Gi"] {
+                for milli in [false, true] {
+                    let text = format!("{number}{suffix}");
+                    let fast = plain(&text, milli);
+                    assert!(fast.is_none() || fast == exact("x", &text, milli), "{text}");
+                }
+            }
+        }
+        for text in ["", "m", "-1", "+1", "1.5", "1e3", "1k", "1Ti", "1000000000", "1 ", "1x"] {
+            assert_eq!((plain(text, false), plain(text, true)), (None, None), "{text}");
+        }
+    }
 }
