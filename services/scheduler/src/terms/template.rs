@@ -200,6 +200,7 @@ impl Template {
     }
 
     /// Whether a node refuses the pod for what it shows alone, and why.
+    #[inline]
     pub(crate) fn check_alone(&mut self, look: &Look<'_>, slot: Slot) -> Option<Cause> {
         self.local(look, slot).cause
     }
@@ -224,12 +225,18 @@ impl Template {
         }
     }
 
-    fn local(&mut self, look: &Look<'_>, slot: Slot) -> Local {
+    /// What a node alone decides, looked at again only when something of it changed: this runs for hundreds of nodes a pod.
+    #[inline]
+    fn local(&mut self, look: &Look<'_>, slot: Slot) -> &Local {
         let version = look.state.nodes.version(slot);
-        let known = self.local[slot as usize];
-        if known.version == version {
-            return known;
+        if self.local[slot as usize].version != version {
+            self.local[slot as usize] = self.look_at(look, slot, version);
         }
+        &self.local[slot as usize]
+    }
+
+    #[cold]
+    fn look_at(&self, look: &Look<'_>, slot: Slot, version: u64) -> Local {
         let cause = local_cause(&self.class, look, slot, Shift::default());
         let mut local = Local { version, cause, ..Local::default() };
         if let Some(node) = look.state.nodes.node(slot).filter(|_| cause.is_none()) {
@@ -250,7 +257,6 @@ impl Template {
             local.preferred = node_affinity::score(class, &profile.node_affinity, node) as i32;
             local.taints = taint_toleration::score(class, node) as u16;
         }
-        self.local[slot as usize] = local;
         local
     }
 
@@ -295,15 +301,20 @@ impl Template {
     pub(crate) fn scores(&self, look: &Look<'_>, slots: &[Slot]) -> Vec<i64> {
         let profile = look.profile;
         let local = |slot: &Slot| &self.local[*slot as usize];
-        let most_taints = slots.iter().map(|s| i64::from(local(s).taints)).max().unwrap_or(0);
-        let most_preferred = slots.iter().map(|s| i64::from(local(s).preferred)).max().unwrap_or(0);
+        let most_taints = slots.iter().map(|s| local(s).taints).max().unwrap_or(0).into();
+        let most_preferred = slots.iter().map(|s| local(s).preferred).max().unwrap_or(0).into();
         let (taints, preferred) =
             (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
+        // mostly there is nothing to normalize, and the same for every node
+        let same = (most_taints == 0 && most_preferred == 0)
+            .then(|| taints * normalize(0, 0, true) + preferred * normalize(0, 0, false));
         let total = |slot: &Slot| {
             let l = local(slot);
-            i64::from(l.score)
-                + taints * normalize(i64::from(l.taints), most_taints, true)
-                + preferred * normalize(i64::from(l.preferred), most_preferred, false)
+            let normalized = same.unwrap_or_else(|| {
+                taints * normalize(l.taints.into(), most_taints, true)
+                    + preferred * normalize(l.preferred.into(), most_preferred, false)
+            });
+            i64::from(l.score) + normalized
         };
         let mut totals: Vec<i64> = slots.iter().map(total).collect();
         if !self.soft.is_empty() {
