@@ -13,9 +13,15 @@ const MOST: usize = 64;
 /// Larger objects are decoded each time: trees are several times as large as what they are made of.
 const LARGEST_BYTES: usize = 4 << 10;
 
-/// The trees of one resource, by key. A tree is of one entry: when the object changes, the next look makes another.
+/// A tree is of one entry: when the object changes, the next look makes another.
+struct Kept {
+    of: Arc<Entry>,
+    tree: Arc<Object>,
+}
+
+/// The trees of one resource, by key.
 #[derive(Default)]
-pub struct Trees(Mutex<HashMap<Key, (Arc<Entry>, Arc<Object>)>>);
+pub struct Trees(Mutex<HashMap<Key, Kept>>);
 
 impl Trees {
     /// The kept tree of an entry, or the one that `make` makes.
@@ -31,17 +37,17 @@ impl Trees {
             return make().map(Arc::new);
         }
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, tree)) = lock().get(&entry.key)
-            && Arc::ptr_eq(of, entry)
+        if let Some(kept) = lock().get(&entry.key)
+            && Arc::ptr_eq(&kept.of, entry)
         {
-            return Ok(tree.clone());
+            return Ok(kept.tree.clone());
         }
         let tree = Arc::new(make()?);
         let mut kept = lock();
         if kept.len() >= MOST && !kept.contains_key(&entry.key) {
             kept.clear();
         }
-        kept.insert(entry.key.clone(), (entry.clone(), tree.clone()));
+        kept.insert(entry.key.clone(), Kept { of: entry.clone(), tree: tree.clone() });
         Ok(tree)
     }
 
