@@ -89,6 +89,8 @@ with subtest("who takes their tables or devices away sees them again"):
 with subtest("routes instead of a tunnel"):
     for machine in machines:
         machine.succeed("sed -i 's/\"nodeName\"/\"backend\": \"host-gw\", \"nodeName\"/' /run/k3s-rs/flannel/config.json; systemctl restart k3s-rs-flannel")
-    n1.wait_until_succeeds(f"ip route show 10.42.1.0/24 | grep 'via {NODES['n2']} dev eth0'", timeout=30)
-    n2.wait_until_succeeds(f"ip route show 10.42.0.0/24 | grep 'via {NODES['n1']} dev eth0'", timeout=30)
+    # whichever came first has the first range
+    ranges = {name: cluster.kubectl("get", "node", name, "-o", "jsonpath={.spec.podCIDR}") for name in NODES}
+    n1.wait_until_succeeds(f"ip route show {ranges['n2']} | grep 'via {NODES['n2']} dev eth0'", timeout=30)
+    n2.wait_until_succeeds(f"ip route show {ranges['n1']} | grep 'via {NODES['n1']} dev eth0'", timeout=30)
     until("a reaches c", lambda: reaches("a", "c") and reaches("c", "a"))
