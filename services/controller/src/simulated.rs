@@ -20,15 +20,23 @@ fn taints(world: &World) -> Vec<String> {
     node.spec.into_iter().flat_map(|s| s.taints.into_iter().flatten()).map(|t| t.key).collect()
 }
 
-/// A node reports every ten seconds for two days, but for one hour of them.
+fn renew(world: &mut World, name: &str) {
+    let lease = json!({"metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {"holderIdentity": name, "renewTime": meta::time::rfc3339_micro(world.now)}});
+    world.put::<Lease>(&object(lease)).unwrap();
+}
+
+/// Two nodes report every ten seconds for two days, but for one hour of one of them.
 #[test]
 fn leases_expire() {
     let mut world = World::new(start());
     let condition =
         json!([{"type": "Ready", "status": "True", "lastHeartbeatTime": meta::time::rfc3339(start())}]);
-    world
-        .put::<Node>(&object(json!({"metadata": {"name": "n"}, "status": {"conditions": condition}})))
-        .unwrap();
+    for name in ["n", "other"] {
+        world
+            .put::<Node>(&object(json!({"metadata": {"name": name}, "status": {"conditions": condition}})))
+            .unwrap();
+    }
     let pod = json!({"metadata": {"name": "p", "namespace": "default"}, "spec": {"nodeName": "n", "containers": [],
         "tolerations": [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]}});
     world.put::<Pod>(&object(pod)).unwrap();
@@ -38,10 +46,10 @@ fn leases_expire() {
     for second in (0..2 * 86_400).step_by(10) {
         world.now = at(second);
         let silent = (away.0..away.1).contains(&second);
+        renew(&mut world, "other");
+        world.settle(&nodes::Lifecycle, &client::Key::new("", "other"), 10).unwrap();
         if !silent {
-            let lease = json!({"metadata": {"name": "n", "namespace": "kube-node-lease"},
-                "spec": {"holderIdentity": "n", "renewTime": meta::time::rfc3339_micro(world.now)}});
-            world.put::<Lease>(&object(lease)).unwrap();
+            renew(&mut world, "n");
             if second == away.1 {
                 // back: the kubelet posts its status first
                 world
@@ -66,9 +74,9 @@ fn leases_expire() {
             cleared = Some(second);
         }
     }
-    // the last sign of life was ten seconds before; the grace is fifty, the pod's own five minutes
+    // the last sign of life was ten seconds before; the grace is fifty, one more look ten here, the pod's own five minutes
     assert_eq!((tainted, cleared), (Some(away.0 + 50), Some(away.1)));
-    assert_eq!(evicted, Some(away.0 + 350));
+    assert_eq!(evicted, Some(away.0 + 360));
 }
 
 /// Join tokens are made for a day each, every hour; requests for certificates are decided or forgotten.

@@ -306,7 +306,11 @@ impl Worker {
                         self.told = report::told(stored.status.unwrap_or_default());
                     }
                 }
-                Err(_) => self.told = new,
+                Err(error) => {
+                    // it was taken, so it is what was sent
+                    tracing::warn!(pod = pod.full_name(), %error, "Unreadable answer to a pod's status");
+                    self.told = new;
+                }
             },
             Some((_, Err(e))) if e.is_not_found() || e.is_conflict() => {} // deleted, or another pod of the same name
             Some((_, Err(error))) => {

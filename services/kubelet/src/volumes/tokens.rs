@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use client::Client;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Pod, Volume};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::payload;
@@ -20,6 +20,19 @@ use crate::pod::facts::PodFacts;
 pub type Given = BTreeMap<(String, i64), Result<String, String>>;
 
 type Which = (String, String, i64);
+
+/// What is read of a TokenRequest that was answered: without a token it is no answer.
+#[derive(Deserialize)]
+struct Answer {
+    status: AnswerStatus,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerStatus {
+    token: String,
+    expiration_timestamp: Timestamp,
+}
 
 struct Held {
     token: String,
@@ -110,10 +123,8 @@ impl Tokens {
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
             "spec": { "audiences": audiences, "expirationSeconds": seconds, "boundObjectRef": bound },
         });
-        let answer: TokenRequest = serde_json::from_slice(&self.client.post(path, &body).await?)?;
-        let status = answer.status.unwrap_or_default();
-        let expires = status.expiration_timestamp.map_or_else(Timestamp::now, |t| t.0);
-        Ok((status.token.unwrap_or_default(), expires))
+        let answer: Answer = serde_json::from_slice(&self.client.post(path, &body).await?)?;
+        Ok((answer.status.token, answer.status.expiration_timestamp))
     }
 
     /// Forgets a pod's tokens.
