@@ -27,6 +27,8 @@ POLICY = {
     "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
     "rules": [
         {"level": "Request", "verbs": ["create", "delete", "patch", "update"], "users": ["system:kube-controller-manager"]},
+        # upstream's controllers have an account each
+        {"level": "Request", "verbs": ["create", "delete", "patch", "update"], "userGroups": ["system:serviceaccounts:kube-system"]},
         {"level": "None"},
     ],
 }
@@ -205,15 +207,15 @@ class Plane:
         self.kubectl(*binding, check=False)
         return self.run(name, [str(binary), "--config", str(config)])
 
-    def upstream(self, name: str) -> Process:
-        """kube-controller-manager without limits on its requests."""
+    def upstream(self, name: str, **more: str) -> Process:
+        """kube-controller-manager without limits on its requests, with more flags or others."""
         pki = self.pki.folder
         flags = {
             "kubeconfig": f"{pki}/controller-manager.conf", "root-ca-file": f"{pki}/ca.crt", "leader-elect": "false",
             "cluster-signing-cert-file": f"{pki}/ca.crt", "cluster-signing-key-file": f"{pki}/ca.key",
             "service-account-private-key-file": f"{pki}/sa.key", "use-service-account-credentials": "true",
             "allocate-node-cidrs": "true", "cluster-cidr": "10.42.0.0/16", "service-cluster-ip-range": "10.43.0.0/16",
-            "kube-api-qps": "100000", "kube-api-burst": "100000", "secure-port": str(free_port()), "bind-address": "127.0.0.1",
+            "kube-api-qps": "100000", "kube-api-burst": "100000", "secure-port": str(free_port()), "bind-address": "127.0.0.1", **more,
         }
         return self.run(name, [f"{self.bin}/kube-controller-manager", *(f"--{key}={value}" for key, value in flags.items())])
 

@@ -12,6 +12,7 @@ mod common;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod device_taints;
 mod discovery;
 mod disruption;
 mod endpoints;

@@ -327,7 +327,27 @@ fn everything() -> World {
         PodDisruptionBudget: {"metadata": {"name": "b", "namespace": "default"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "a"}}}},
     };
     more(&mut world);
+    devices(&mut world);
     world
+}
+
+/// A tainted device with two users, one of which bears it for a minute.
+fn devices(world: &mut World) {
+    let allocation = |tolerations: Value| json!({"devices": {"results": [{"request": "r", "driver": "d", "pool": "n1", "device": "gpu", "tolerations": tolerations}]}});
+    let minute = json!([{"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}]);
+    for (name, tolerations) in [("now", json!([])), ("later", minute)] {
+        let user = json!([{"resource": "pods", "name": name, "uid": name}]);
+        put! { world;
+            resource::ResourceClaim: {"metadata": {"name": name, "namespace": "default", "uid": format!("claim-{name}")}, "spec": {},
+                "status": {"allocation": allocation(tolerations), "reservedFor": user}},
+            Pod: {"metadata": {"name": name, "namespace": "default", "uid": name}, "spec": {"nodeName": "n1", "containers": [],
+                "resourceClaims": [{"name": "gpu", "resourceClaimName": name}]}},
+        };
+    }
+    put! { world;
+        resource::ResourceSlice: {"metadata": {"name": "n1"}, "spec": {"driver": "d", "pool": {"name": "n1", "generation": 1, "resourceSliceCount": 1},
+            "nodeName": "n1", "devices": [{"name": "gpu", "taints": [{"key": "k", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}]}]}},
+    };
 }
 
 /// Volumes, claims, accounts, tokens, requests and policies.

@@ -41,7 +41,7 @@ fn wants(pod: &Pod) -> &[PodResourceClaim] {
 
 /// The claim a pod's entry stands for: named by the user, or noted in the pod's status. The inner `None` says that
 /// none is needed, the outer that it is not known yet.
-fn claim_name<'a>(pod: &'a Pod, want: &'a PodResourceClaim) -> Option<Option<&'a str>> {
+pub(crate) fn claim_name<'a>(pod: &'a Pod, want: &'a PodResourceClaim) -> Option<Option<&'a str>> {
     if let Some(name) = &want.resource_claim_name {
         return Some(Some(name));
     }
@@ -55,7 +55,8 @@ fn made_for<'a>(view: &'a View, pod: &'a Pod, want: &PodResourceClaim) -> Option
     mine.filter(|c| c.annotation(MADE_FOR) == Some(&want.name)).min_by_key(|c| c.name().to_owned())
 }
 
-fn reserved(claim: &ResourceClaim) -> &[ResourceClaimConsumerReference] {
+/// Whom a claim is reserved for.
+pub(crate) fn reserved(claim: &ResourceClaim) -> &[ResourceClaimConsumerReference] {
     claim.status.as_ref().and_then(|s| s.reserved_for.as_deref()).unwrap_or_default()
 }
 

@@ -4,9 +4,9 @@ use reconcile::Controller;
 
 use crate::settings::Settings;
 use crate::{
-    accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, disruption,
-    endpoints, ephemeral, ipam, job, namespaces, nodes, passwords, pods, policies, protection, quota,
-    replicas, resource_claims, roles, service_cidr, servicelb, statefulset, tokens, volumes,
+    accounts, addon, autoscaler, bootstrap, certificates, cronjob, daemonset, deployment, device_taints,
+    disruption, endpoints, ephemeral, ipam, job, namespaces, nodes, passwords, pods, policies, protection,
+    quota, replicas, resource_claims, roles, service_cidr, servicelb, statefulset, tokens, volumes,
 };
 
 /// A controller, its other names, and how it is made.
@@ -65,6 +65,7 @@ table! {
     "persistentvolume-attach-detach-controller" on |_| Ok(Box::new(volumes::AttachDetach));
     "persistentvolume-expander-controller" on |_| Ok(Box::new(volumes::Expand));
     "resourceclaim-controller" on |_| Ok(Box::new(resource_claims::ResourceClaims));
+    "device-taint-eviction-controller" on |_| Ok(Box::new(device_taints::DeviceTaints));
     "service-cidr-controller" on |_| Ok(Box::new(service_cidr::ServiceCidrs));
     "validatingadmissionpolicy-status-controller" on |_| Ok(Box::new(policies::PolicyStatus));
     "service-lb-controller" on |_| Ok(Box::new(servicelb::ServiceLb));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use client::{Client, Key, Resource};
 use jiff::Timestamp;
 use k8s_openapi::api;
+use k8s_openapi::api::resource::v1::Device;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use serde_json::Value;
 
@@ -102,7 +103,7 @@ pub trait Kind: k8s_openapi::Resource + Send + Sync + Sized + 'static {
     /// Its owners.
     fn owners(&self) -> &[OwnerReference];
 
-    /// The value of the kind's own index (a pod's node).
+    /// The value of the kind's own index (a pod's node, a slice's pool).
     fn indexed(&self) -> Option<&str> {
         None
     }
@@ -141,9 +142,15 @@ pub trait Kind: k8s_openapi::Resource + Send + Sync + Sized + 'static {
     }
 }
 
-/// Drops what no loop reads.
+/// What is particular to a kind in the caches.
 trait Trim {
+    /// Drops what no loop reads.
     fn trim(&mut self);
+
+    /// See [`Kind::indexed`].
+    fn index(&self) -> Option<&str> {
+        None
+    }
 }
 
 macro_rules! body {
@@ -226,6 +233,10 @@ macro_rules! kinds {
             fn owners(&self) -> &[OwnerReference] {
                 self.metadata.owner_references.as_deref().unwrap_or_default()
             }
+
+            fn indexed(&self) -> Option<&str> {
+                self.index()
+            }
         })*
     };
     (@trim) => {
@@ -271,6 +282,19 @@ kinds! { false:
     api::rbac::v1::ClusterRole, api::certificates::v1::CertificateSigningRequest,
     api::storage::v1::StorageClass, api::storage::v1::VolumeAttachment, api::storage::v1::CSIDriver,
     api::storage::v1::CSINode, api::storage::v1::VolumeAttributesClass, api::resource::v1::DeviceClass,
+    api::resource::v1::ResourceSlice {
+        // of devices only the taints are read
+        fn trim(&mut self) {
+            self.spec.shared_counters = None;
+            let devices = self.spec.devices.take().into_iter().flatten().filter(|d| d.taints.is_some());
+            let bare = |d: Device| Device { name: d.name, taints: d.taints, ..Device::default() };
+            self.spec.devices = Some(devices.map(bare).collect());
+        }
+
+        fn index(&self) -> Option<&str> {
+            Some(&self.spec.pool.name)
+        }
+    },
     api::networking::v1::ServiceCIDR, api::networking::v1::IPAddress,
     api::admissionregistration::v1::ValidatingAdmissionPolicy, api::scheduling::v1::PriorityClass,
 }
