@@ -19,6 +19,9 @@ const GRACE: i64 = 50;
 /// Seconds until the first report.
 const STARTUP_GRACE: i64 = 60;
 
+/// Why nothing is known of a node that has reported.
+pub(super) const STOPPED: &str = "NodeStatusUnknown";
+
 /// What is remembered of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Health {
@@ -62,7 +65,7 @@ pub(super) fn silence(node: &mut Node, now: Timestamp) {
         match conditions.iter_mut().find(|c| c.type_ == kind) {
             Some(known) if known.status != "Unknown" => {
                 known.status = "Unknown".into();
-                known.reason = Some("NodeStatusUnknown".into());
+                known.reason = Some(STOPPED.into());
                 known.message = Some("Kubelet stopped posting node status.".into());
                 known.last_transition_time = time(now);
             }

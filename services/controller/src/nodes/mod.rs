@@ -4,7 +4,7 @@
 //! `pkg/controller/nodelifecycle`
 //!
 //! # Differs
-//! No event tells that a node was removed.
+//! No event tells that a node was removed. Pods of a node that was not ready when it fell silent are not ready then either.
 
 mod eviction;
 mod health;
@@ -54,19 +54,19 @@ fn taints(node: &Node) -> impl Iterator<Item = &Taint> {
 }
 
 /// Taints that say what a node's conditions say, but for what pods have to go for.
-fn by_condition(node: &Node) -> Vec<Taint> {
+fn by_condition(node: &Node, now: Timestamp) -> Vec<Taint> {
     let is_so = |kind: &str, status: &str| condition(node, kind).is_some_and(|c| c.status == status);
     let mut keys: Vec<&str> =
         BY_CONDITION.iter().filter(|(kind, status, _)| is_so(kind, status)).map(|(.., key)| *key).collect();
     if node.spec.as_ref().and_then(|s| s.unschedulable) == Some(true) {
         keys.push("unschedulable");
     }
-    let taint = |key| Taint {
-        key: format!("node.kubernetes.io/{key}"),
-        effect: "NoSchedule".into(),
-        ..Taint::default()
-    };
-    keys.into_iter().map(taint).collect()
+    keys.into_iter().map(|key| taint(key, "NoSchedule", now)).collect()
+}
+
+fn taint(key: &str, effect: &str, now: Timestamp) -> Taint {
+    let key = format!("node.kubernetes.io/{key}");
+    Taint { key, effect: effect.into(), value: None, time_added: Some(Time(now)) }
 }
 
 /// The taint a node's pods have to go for, and when to look again.
@@ -75,9 +75,10 @@ fn by_silence(ask: &Ask<'_>, node: &Node) -> (Option<Taint>, Option<Duration>) {
     let Some(ready) = condition(node, "Ready") else { return (known.cloned(), None) };
     let key = match ready.status.as_str() {
         "True" => return (None, None),
-        "False" => "node.kubernetes.io/not-ready",
-        _ => "node.kubernetes.io/unreachable",
+        "False" => "not-ready",
+        _ => "unreachable",
     };
+    let gone = taint(key, "NoExecute", ask.now);
     let (may, again) = match leave(ask, node) {
         Leave::Nobody => return (None, None),
         Leave::Now => (true, None),
@@ -85,15 +86,11 @@ fn by_silence(ask: &Ask<'_>, node: &Node) -> (Option<Taint>, Option<Duration>) {
         Leave::No => (false, None),
     };
     match known {
-        Some(taint) if taint.key == key => (Some(taint.clone()), None),
+        Some(taint) if taint.key == gone.key => (Some(taint.clone()), None),
         // it has to go already: only the reason is another now
-        Some(_) => (Some(gone(key, ask.now)), None),
-        None => (may.then(|| gone(key, ask.now)), again),
+        Some(_) => (Some(gone), None),
+        None => (may.then_some(gone), again),
     }
-}
-
-fn gone(key: &str, now: Timestamp) -> Taint {
-    Taint { key: key.into(), effect: "NoExecute".into(), value: None, time_added: Some(Time(now)) }
 }
 
 /// Whether a taint is given and taken here.
@@ -160,7 +157,7 @@ impl Controller for Lifecycle {
         if ask.remembered() != Some(&health) {
             plan.remember(health);
         }
-        let mut wanted = by_condition(&next);
+        let mut wanted = by_condition(&next, ask.now);
         let (left, again) = by_silence(ask, &next);
         wanted.extend(left);
         if let Some(after) = again {
@@ -174,7 +171,7 @@ impl Controller for Lifecycle {
             plan.patch(node.as_ref(), "", Patch::Merge(patch));
         }
         labels(&mut plan, node);
-        if condition(&next, "Ready").is_some_and(|c| c.status == "Unknown") {
+        if condition(&next, "Ready").is_some_and(|c| c.reason.as_deref() == Some(health::STOPPED)) {
             unready(&mut plan, ask, node);
         }
         Ok(plan)
@@ -193,7 +190,7 @@ fn labels(plan: &mut Plan, node: &Node) {
     }
 }
 
-/// Pods of a node that says nothing are not ready. A kubelet that does say something says it of its pods too.
+/// Pods of a node that says nothing any more are not ready. A kubelet that does say something says it of its pods too.
 fn unready(plan: &mut Plan, ask: &Ask<'_>, node: &Node) {
     for pod in ask.view.indexed::<Pod>(node.name()).filter(|p| is_ready(p)) {
         let patch = json!({"metadata": {"uid": pod.uid()}, "status": {"conditions": [{
