@@ -12,6 +12,7 @@ mod health;
 mod tests;
 mod zones;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::Patch;
@@ -145,11 +146,11 @@ impl Controller for Lifecycle {
             let message = format!("Node {0} event: Registered Node {0} in Controller", node.name());
             plan.events.push(Event::normal(node.as_ref(), "RegisteredNode", message));
         }
-        let mut next = Node::clone(node);
+        let mut next = Arc::clone(node); // copied only to be changed: all nodes are looked at all the time
         if health.is_silent(ask.now) {
-            silence(&mut next, ask.now);
+            silence(Arc::make_mut(&mut next), ask.now);
             let was = condition(node, "Ready").map(|c| c.status.as_str());
-            if plan.update_status(node.as_ref(), &next)? && was == Some("True") {
+            if plan.update_status(node.as_ref(), next.as_ref())? && was == Some("True") {
                 let message = format!("Node {} status is now: NodeNotReady", node.name());
                 plan.events.push(Event::normal(node.as_ref(), "NodeNotReady", message));
             }
