@@ -77,8 +77,9 @@ fn turn(node: &Node) -> (Option<Timestamp>, &str) {
     (since(node), node.name())
 }
 
+/// The time since then. A time ahead is by the clock of a node that is, and long past for all that is known here.
 fn passed(now: Timestamp, since: Option<Timestamp>) -> Duration {
-    since.map_or(Duration::MAX, |since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
+    since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or(Duration::MAX)
 }
 
 /// Whether `own`, which is not ready, may be given up.
@@ -137,5 +138,12 @@ mod tests {
         assert_eq!([pace(9, 1), pace(1, 2), pace(3, 3), pace(0, 4)], [Some(PACE); 4]);
         assert_eq!([pace(2, 3), pace(9, 11)], [None; 2]);
         assert_eq!(pace(20, 31), Some(SLOW));
+    }
+
+    #[test]
+    fn clocks_that_are_ahead_hold_nothing_up() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(passed(at(60), Some(at(50))), Duration::from_secs(10));
+        assert_eq!([passed(at(60), Some(at(3600))), passed(at(60), None)], [Duration::MAX; 2]);
     }
 }
