@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use etcd::rpc::RangeRequest;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use crate::cache::ValueCache;
@@ -120,7 +121,8 @@ impl Engine {
             epoch,
         });
         std::thread::Builder::new().name("reader".into()).spawn(move || read_all(reader, &read_queue))?;
-        let writer = Writer::new(Arc::clone(&shared), opener, log, garbage, queue);
+        let runtime = Handle::try_current().ok(); // a test may ask without one
+        let writer = Writer::new(Arc::clone(&shared), opener, log, garbage, runtime, queue);
         let ended = Arc::clone(&shared);
         std::thread::Builder::new().name("writer".into()).spawn(move || {
             writer.run();

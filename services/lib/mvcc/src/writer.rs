@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::engine::{BoxedReader, ReadJob, Shared};
@@ -48,6 +49,8 @@ pub(crate) struct Writer {
     full: bool,
     /// Turns since the log's size was looked at.
     unmeasured: u32,
+    /// Where those who wait for answers run.
+    runtime: Option<Handle>,
     queue: Receiver<Job>,
 }
 
@@ -57,9 +60,10 @@ impl Writer {
         opener: Opener,
         log: Box<dyn Log>,
         garbage: Vec<u64>,
+        runtime: Option<Handle>,
         queue: Receiver<Job>,
     ) -> Self {
-        Self { shared, opener, log, garbage, untidy: true, full: false, unmeasured: 0, queue }
+        Self { shared, opener, log, garbage, untidy: true, full: false, unmeasured: 0, runtime, queue }
     }
 
     /// Works until every engine handle is gone, or acknowledged writes are.
@@ -124,9 +128,7 @@ impl Writer {
         });
         match committed {
             Ok(replies) => {
-                for (to, reply) in waiting.into_iter().zip(replies) {
-                    deliver(to, reply);
-                }
+                self.answer(waiting.into_iter().zip(replies).collect());
                 Ok(())
             }
             Err(error) => {
@@ -137,6 +139,16 @@ impl Writer {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Hands a batch's answers over in one piece where a runtime serves them: it is woken once and not for each of
+    /// them, and what it sends of them goes out together.
+    fn answer(&self, answers: Vec<(ReplyTo, Result<Reply, Refusal>)>) {
+        let hand_over = move || answers.into_iter().for_each(|(to, answer)| deliver(to, answer));
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { hand_over() })),
+            None => hand_over(),
         }
     }
 

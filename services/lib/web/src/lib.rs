@@ -11,6 +11,7 @@ mod reload;
 mod serve;
 mod splice;
 mod tls;
+mod turn;
 
 pub use body::{Body, BodySender, BoxError, channel, empty, full};
 pub use client_ca::{ClientCa, ClientIdentity};

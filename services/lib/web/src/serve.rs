@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use crate::turn::LetPass;
 use crate::{Addr, Body, Listener, Stream, TlsConfig};
 
 /// A TLS handshake that takes longer is given up.
@@ -137,7 +138,7 @@ where
         .keep_alive_timeout(Duration::from_secs(15));
     let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(io), service));
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = LetPass::new(connection.as_mut()) => ended,
         () = stop.wait() => {
             connection.as_mut().graceful_shutdown();
             connection.await
