@@ -11,7 +11,7 @@ use kinds::StorageResource;
 
 pub use endpoint::Endpoint;
 pub use resets::{Path, resets};
-pub use resource::Resource;
+pub use resource::{Resource, Unreadable};
 
 /// The storage resources of all built-in kinds.
 pub fn storage_resources() -> Vec<StorageResource> {

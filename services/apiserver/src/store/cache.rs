@@ -16,8 +16,9 @@ use super::event::Event;
 use super::pieces::Pieces;
 use super::trees::Trees;
 use super::watcher::{Scope, Watchers};
+use super::written::Written;
 use crate::codec::DecodeError;
-use crate::registry::Resource;
+use crate::registry::{Resource, Unreadable};
 
 /// The persistent map of one resource.
 pub type Objects = imbl::OrdMap<Key, Arc<Entry>>;
@@ -47,6 +48,7 @@ struct State {
     last: i64,
     watchers: Watchers,
     pins: VecDeque<Snapshot>,
+    written: Written,
     loaded: bool,
 }
 
@@ -90,6 +92,7 @@ impl ResourceCache {
             last: 0,
             watchers: Watchers::default(),
             pins: VecDeque::new(),
+            written: Written::default(),
             loaded: false,
         };
         let (pieces, trees) = Default::default();
@@ -104,6 +107,30 @@ impl ResourceCache {
     /// One object.
     pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.state().objects.get(key).cloned()
+    }
+
+    /// The entry of a change as the feed meets it: made here, unless the request that wrote it did so.
+    ///
+    /// # Errors
+    /// As [`Resource::take_in`].
+    pub fn take_in(&self, key: &str, value: &[u8], revision: i64) -> Result<Arc<Entry>, Unreadable> {
+        let written = self.state().written.take(key, revision);
+        written.map_or_else(|| self.resource.take_in(key, value, revision).map(Arc::new), Ok)
+    }
+
+    /// The entry of a write of this server's own, which the feed is about to meet or has met.
+    ///
+    /// # Errors
+    /// As [`Resource::take_in`].
+    pub fn take_written(&self, key: &str, value: &[u8], revision: i64) -> Result<Arc<Entry>, Unreadable> {
+        if let Some(cached) = self.get(key).filter(|cached| cached.revision == revision) {
+            return Ok(cached);
+        }
+        let entry = Arc::new(self.resource.take_in(key, value, revision)?);
+        let mut state = self.state();
+        let reached = state.last;
+        state.written.offer(&entry, reached);
+        Ok(entry)
     }
 
     /// The decoded form of one of its objects.
@@ -189,6 +216,8 @@ impl ResourceCache {
 
     fn put(&self, entry: Arc<Entry>) -> Arc<Event> {
         let mut state = self.state();
+        // offered while the feed was making its own
+        drop(state.written.take(&entry.key, entry.revision));
         let previous = state.objects.insert(entry.key.clone(), entry.clone());
         if let Some(value) = previous.as_ref().and_then(|p| p.index.clone()) {
             state.index.remove(&(value, entry.key.clone()));
@@ -248,6 +277,7 @@ impl ResourceCache {
         state.index = imbl::OrdMap::new();
         state.history.clear();
         state.pins.clear();
+        state.written = Written::default();
         state.watchers.close();
         state.loaded = false;
         self.bytes.store(0, Ordering::Relaxed);
@@ -257,6 +287,7 @@ impl ResourceCache {
         let mut state = self.state();
         state.window = revision;
         state.last = revision;
+        state.written.begin(revision);
         state.loaded = true;
     }
 }
@@ -376,8 +407,8 @@ impl Cache {
     }
 
     /// An object was written.
-    pub fn put(&self, cache: &Arc<ResourceCache>, entry: Entry) {
-        let event = cache.put(Arc::new(entry));
+    pub fn put(&self, cache: &Arc<ResourceCache>, entry: Arc<Entry>) {
+        let event = cache.put(entry);
         self.remember(cache, &event);
     }
 

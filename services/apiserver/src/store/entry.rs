@@ -1,5 +1,6 @@
 //! One object as the cache holds it: normalised bytes and the few facts reads need.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,42 +42,67 @@ pub struct Entry {
 #[error("not a normalised object: {0}")]
 pub struct Malformed(&'static str);
 
-struct Layout {
+struct Layout<'a> {
     body_at: usize,
     labels_at: usize,
-    /// Where the version goes: before the first field that follows it in Go's order, or replaces this range.
-    version: std::ops::Range<usize>,
+    /// Where the version goes: before the first field that follows it in Go's order.
+    version_at: usize,
     /// Whether a field precedes the version inside `metadata`.
     leading: bool,
     /// Whether a field follows it.
     trailing: bool,
+    /// The value of the index field.
+    index: Option<Cow<'a, str>>,
 }
 
-fn layout(value: &[u8]) -> Result<Layout, Malformed> {
+/// Walks over an object once, and not further than it must. Metadata comes before whatever is indexed, as in Go.
+fn layout<'a>(value: &'a [u8], index_path: &[&str]) -> Result<Layout<'a>, Malformed> {
     let mut body_at = 0;
-    for field in scan::fields(value, 0) {
-        match field.key {
-            b"kind" | b"apiVersion" => continue,
-            _ if body_at == 0 => body_at = field.start,
-            _ => {}
+    let mut walk = scan::fields(value, 0);
+    while let Some(head) = walk.head() {
+        if body_at == 0 && !matches!(head.key, b"kind" | b"apiVersion") {
+            body_at = head.start;
         }
-        if field.key == b"metadata" {
-            let mut found = metadata_layout(value, &field.value)?;
+        if head.key == b"metadata" {
+            let (mut found, end) = metadata_layout(value, head.value)?;
+            walk.resume(end);
             found.body_at = body_at;
+            found.index = index_path.split_first().and_then(|(first, rest)| index(value, walk, first, rest));
             return Ok(found);
+        }
+        if walk.pass(head).is_none() {
+            break;
         }
     }
     Err(Malformed("no metadata"))
 }
 
-fn metadata_layout(value: &[u8], metadata: &std::ops::Range<usize>) -> Result<Layout, Malformed> {
-    if value.get(metadata.start) != Some(&b'{') {
+/// The string at `first` and `rest` among the fields that are left.
+fn index<'a>(
+    value: &'a [u8],
+    mut walk: scan::Fields<'a>,
+    first: &str,
+    rest: &[&str],
+) -> Option<Cow<'a, str>> {
+    loop {
+        let head = walk.head()?;
+        if head.key == first.as_bytes() {
+            return scan::unquote(&value[scan::find_from(value, head.value, rest)?]);
+        }
+        walk.pass(head)?;
+    }
+}
+
+/// The layout as far as metadata says it, and where metadata ends.
+fn metadata_layout(value: &[u8], metadata_at: usize) -> Result<(Layout<'_>, usize), Malformed> {
+    if value.get(metadata_at) != Some(&b'{') {
         return Err(Malformed("metadata is no object"));
     }
     let mut leading = false;
     let mut slot: Option<usize> = None;
     let mut labels_at = 0;
-    for field in scan::fields(value, metadata.start) {
+    let mut walk = scan::fields(value, metadata_at);
+    for field in walk.by_ref() {
         match field.key {
             b"name" | b"generateName" | b"namespace" | b"selfLink" | b"uid" if slot.is_none() => {
                 leading = true
@@ -90,8 +116,10 @@ fn metadata_layout(value: &[u8], metadata: &std::ops::Range<usize>) -> Result<La
             }
         }
     }
-    let at = slot.unwrap_or(metadata.end - 1);
-    Ok(Layout { body_at: 0, labels_at, version: at..at, leading, trailing: slot.is_some() })
+    let end = walk.end().ok_or(Malformed("metadata does not end"))?;
+    let version_at = slot.unwrap_or(end - 1);
+    let layout = Layout { body_at: 0, labels_at, version_at, leading, trailing: slot.is_some(), index: None };
+    Ok((layout, end))
 }
 
 impl Entry {
@@ -104,8 +132,8 @@ impl Entry {
         index_path: &[&str],
     ) -> Result<Self, Malformed> {
         let value = value.trim_ascii_end();
-        let layout = layout(value)?;
-        let at = layout.version.start;
+        let layout = layout(value, index_path)?;
+        let at = layout.version_at;
         let mut bytes = Vec::with_capacity(value.len() + 40);
         bytes.extend_from_slice(&value[..at]);
         if layout.leading && !layout.trailing {
@@ -120,10 +148,6 @@ impl Entry {
         }
         let added = bytes.len() - at;
         bytes.extend_from_slice(&value[at..]);
-        let index = match index_path {
-            [] => None,
-            path => scan::find_str(&bytes, path).map(|v| Box::from(&*v)),
-        };
         let shift = |offset: usize| if offset > at { offset + added } else { offset };
         Ok(Self {
             key,
@@ -132,7 +156,7 @@ impl Entry {
             version_at: version_at as u32,
             labels_at: shift(layout.labels_at) as u32,
             current,
-            index,
+            index: layout.index.map(|value| Box::from(&*value)),
             bytes: Bytes::from(bytes),
             protobuf: Derived::default(),
         })

@@ -132,7 +132,7 @@ fn apply(cache: &Arc<Cache>, update: Update) {
     match update {
         Update::Put(row) => {
             let Some(target) = cache.of_key(&row.key) else { return };
-            match target.resource.take_in(&row.key, &row.value, row.revision) {
+            match target.take_in(&row.key, &row.value, row.revision) {
                 Ok(entry) => cache.put(&target, entry),
                 Err(error) => {
                     tracing::error!(key = %row.key, error = %error, "unreadable object in the store")

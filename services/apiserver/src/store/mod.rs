@@ -16,6 +16,7 @@ pub mod token;
 pub mod trees;
 pub mod watcher;
 pub mod write;
+pub mod written;
 
 use std::sync::Arc;
 

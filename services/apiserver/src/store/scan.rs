@@ -36,15 +36,34 @@ pub fn skip_value(b: &[u8], at: usize) -> Option<usize> {
     }
 }
 
+/// A byte in each of a word's eight.
+const fn eight(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The top bit of each byte that is zero; bytes after the first such may be marked wrongly.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(eight(1)) & !word & eight(0x80)
+}
+
 fn skip_string(b: &[u8], at: usize) -> Option<usize> {
     let mut i = at + 1;
     loop {
-        // quotes and backslashes are rare: jump from one to the next
-        i += b.get(i..)?.iter().position(|c| matches!(c, b'"' | b'\\'))?;
-        if b[i] == b'"' {
-            return Some(i + 1);
+        // most strings are short: eight bytes at once, without setting up a search
+        while let Some(word) = b.get(i..).and_then(|rest| rest.first_chunk()) {
+            let word = u64::from_le_bytes(*word);
+            let found = zeros(word ^ eight(b'"')) | zeros(word ^ eight(b'\\'));
+            if found != 0 {
+                i += found.trailing_zeros() as usize / 8;
+                break;
+            }
+            i += 8;
         }
-        i += 2;
+        match b.get(i)? {
+            b'"' => return Some(i + 1),
+            b'\\' => i += 2,
+            _ => i += 1,
+        }
     }
 }
 
@@ -73,6 +92,17 @@ pub struct Field<'a> {
     pub value: Range<usize>,
 }
 
+/// A field whose value was not walked over yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The raw key.
+    pub key: &'a [u8],
+    /// Where its opening quote is.
+    pub start: usize,
+    /// Where its value begins.
+    pub value: usize,
+}
+
 /// Walks the object at `at`; an empty walk when there is none.
 pub fn fields(bytes: &[u8], at: usize) -> Fields<'_> {
     let at = skip_space(bytes, at);
@@ -80,10 +110,10 @@ pub fn fields(bytes: &[u8], at: usize) -> Fields<'_> {
     Fields { bytes, at }
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
+impl<'a> Fields<'a> {
+    /// The next field's key. Its value is to be walked over with [`Self::pass`], or by somebody else who says with
+    /// [`Self::resume`] where it ends.
+    pub fn head(&mut self) -> Option<Head<'a>> {
         let b = self.bytes;
         let mut at = skip_space(b, self.at);
         if b.get(at) == Some(&b',') {
@@ -97,20 +127,57 @@ impl<'a> Iterator for Fields<'a> {
         if b.get(colon) != Some(&b':') {
             return None;
         }
-        let from = skip_space(b, colon + 1);
-        let to = skip_value(b, from)?;
-        self.at = to;
-        Some(Field { key: &b[at + 1..key_end - 1], start: at, value: from..to })
+        Some(Head { key: &b[at + 1..key_end - 1], start: at, value: skip_space(b, colon + 1) })
+    }
+
+    /// Walks over a value; gives where it ends.
+    pub fn pass(&mut self, head: Head<'_>) -> Option<usize> {
+        self.at = skip_value(self.bytes, head.value)?;
+        Some(self.at)
+    }
+
+    /// Goes on after a value that ends at `end`.
+    pub fn resume(&mut self, end: usize) {
+        self.at = end;
+    }
+
+    /// Where the object ends, when all its fields were walked over.
+    pub fn end(&self) -> Option<usize> {
+        let at = skip_space(self.bytes, self.at);
+        (self.bytes.get(at) == Some(&b'}')).then_some(at + 1)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let head = self.head()?;
+        let end = self.pass(head)?;
+        Some(Field { key: head.key, start: head.start, value: head.value..end })
     }
 }
 
 /// The range of the value at a path of field names.
 pub fn find(bytes: &[u8], path: &[&str]) -> Option<Range<usize>> {
-    let mut range = 0..bytes.len();
-    for name in path {
-        range = fields(bytes, range.start).find(|f| f.key == name.as_bytes())?.value;
+    find_from(bytes, 0, path)
+}
+
+/// The same, the path beginning in the object at an offset. What the path leads through is not walked over.
+pub fn find_from(bytes: &[u8], at: usize, path: &[&str]) -> Option<Range<usize>> {
+    let Some((last, parents)) = path.split_last() else { return Some(at..bytes.len()) };
+    let mut at = at;
+    for name in parents {
+        let mut walk = fields(bytes, at);
+        at = loop {
+            let head = walk.head()?;
+            if head.key == name.as_bytes() {
+                break head.value;
+            }
+            walk.pass(head)?;
+        };
     }
-    Some(range)
+    fields(bytes, at).find(|f| f.key == last.as_bytes()).map(|field| field.value)
 }
 
 /// The string at a path, unescaped; `None` when absent or not a string.

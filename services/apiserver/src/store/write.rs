@@ -61,7 +61,7 @@ impl Store {
         let value = Bytes::from(cache.resource.encode(object));
         let lease = self.lease_for(cache).await?;
         match self.kv.put(key, value.clone(), 0, lease).await? {
-            Written::Done(revision) => Ok(Some(self.entry(cache, key, &value, revision)?)),
+            Written::Done(revision) => Ok(Some(self.written(cache, key, &value, revision)?)),
             Written::Changed(_) => Ok(None),
         }
     }
@@ -76,6 +76,11 @@ impl Store {
     fn entry(&self, cache: &ResourceCache, key: &str, value: &[u8], revision: i64) -> Result<Arc<Entry>> {
         let entry = cache.resource.take_in(key, value, revision);
         entry.map(Arc::new).map_err(errors::internal)
+    }
+
+    /// The entry of what was just put, shared with the feed.
+    fn written(&self, cache: &ResourceCache, key: &str, value: &[u8], revision: i64) -> Result<Arc<Entry>> {
+        cache.take_written(key, value, revision).map_err(errors::internal)
     }
 
     fn row_entry(&self, cache: &ResourceCache, row: Option<Row>) -> Result<Option<Arc<Entry>>> {
@@ -125,7 +130,7 @@ impl Store {
                     let expected = current.as_ref().map_or(0, |e| e.revision);
                     match self.kv.put(key, value.clone(), expected, lease).await? {
                         Written::Done(revision) => {
-                            return Ok(Done::Put(self.entry(cache, key, &value, revision)?));
+                            return Ok(Done::Put(self.written(cache, key, &value, revision)?));
                         }
                         Written::Changed(row) => row,
                     }
