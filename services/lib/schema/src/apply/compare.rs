@@ -3,8 +3,6 @@
 //! # Upstream
 //! `structured-merge-diff/v6/typed/{tofieldset,compare}.go`
 
-use std::collections::HashMap;
-
 use super::items::{Place, Shape, field_value};
 use super::set::Set;
 use crate::{Map, Schema, Ty, TypeId, Value};
@@ -169,27 +167,20 @@ fn each_entry<'m>(place: Place<'_>, (a, b): Maps<'m>, out: &mut Comparison) {
 
 fn each_item<'v>(place: Place<'_>, old: Option<&'v Value>, new: Option<&'v Value>, out: &mut Comparison) {
     let items = |v: Option<&'v Value>| v.and_then(Value::as_list).unwrap_or_default();
-    // of items that are told apart by the same, the first counts
-    let mut found: Vec<(String, [Option<&Value>; 2])> = Vec::new();
-    let mut at = HashMap::new();
-    for (side, items) in [items(old), items(new)].into_iter().enumerate() {
-        for item in items {
-            let step = place.step(item);
-            let i = *at.entry(step.clone()).or_insert_with(|| {
-                found.push((step, [None, None]));
-                found.len() - 1
-            });
-            found[i].1[side].get_or_insert(item);
-        }
-    }
+    let of_side =
+        |items: &'v [Value], is_new: bool| items.iter().map(move |item| (place.step(item), is_new, item));
+    let mut all: Vec<_> = of_side(items(old), false).chain(of_side(items(new), true)).collect();
+    // of items that are told apart by the same, the first counts: the order among them stays
+    all.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     let inner = match place.shape() {
         Shape::List(inner) => place.of_item(inner),
         _ => place.of_item(&Ty::Str),
     };
-    for (step, [x, y]) in found {
+    for same in all.chunk_by(|(a, ..), (b, ..)| a == b) {
+        let first = |wanted| same.iter().find(|(_, is_new, _)| *is_new == wanted).map(|(.., item)| *item);
         let mut below = Comparison::default();
-        let change = differ(inner, x, y, &mut below);
-        out.put(|| step.clone(), change, below);
+        let change = differ(inner, first(false), first(true), &mut below);
+        out.put(|| same[0].0.clone(), change, below);
     }
 }
 

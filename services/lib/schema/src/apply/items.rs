@@ -1,6 +1,8 @@
 //! How the parts of a value belong together, and how a list's items are told apart.
 
-use crate::json::encode_generic;
+use std::borrow::Cow;
+
+use crate::json::{encode_generic, push_string};
 use crate::{Field, Map, Schema, Table, Topology, Ty, TypeId, Value};
 
 /// What a value is to ownership.
@@ -73,16 +75,30 @@ impl<'a> Place<'a> {
             },
             _ => None,
         };
-        let mut map = Map::new();
+        let mut parts: Vec<(&str, Cow<'_, Value>)> = Vec::with_capacity(keys.len());
         for key in keys {
-            let given = item.as_map().and_then(|m| m.get(key)).filter(|v| !v.is_null()).cloned();
-            let value = given.or_else(|| default(self.table, inner?, key));
-            if let Some(value) = value {
-                map.push(key.clone(), value);
-            }
+            let given = item.as_map().and_then(|m| m.get(key)).filter(|v| !v.is_null()).map(Cow::Borrowed);
+            let value = given.or_else(|| default(self.table, inner?, key).map(Cow::Owned));
+            parts.extend(value.map(|value| (key.as_ref(), value)));
         }
-        format!("k:{}", text(&Value::Map(map)))
+        parts.sort_by_key(|(key, _)| *key);
+        keyed(&parts)
     }
+}
+
+/// `k:` and the object of an item's keys, which are in order.
+fn keyed(parts: &[(&str, Cow<'_, Value>)]) -> String {
+    let mut out = b"k:{".to_vec();
+    for (i, (key, value)) in parts.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        push_string(&mut out, key);
+        out.push(b':');
+        encode_generic(value, &mut out);
+    }
+    out.push(b'}');
+    String::from_utf8(out).unwrap_or_default() // JSON is UTF-8
 }
 
 fn default(table: &Table, id: TypeId, key: &str) -> Option<Value> {

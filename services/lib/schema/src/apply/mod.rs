@@ -15,6 +15,7 @@ mod manager;
 mod merge;
 mod record;
 mod set;
+mod steps;
 #[cfg(test)]
 mod tests;
 

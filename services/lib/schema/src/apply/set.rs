@@ -1,13 +1,11 @@
 //! Sets of field paths, in the form of `fieldsV1`.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
+use super::steps::Steps;
 use crate::{Map, Value};
 
 /// A set of paths. A path's steps are spelled as in `fieldsV1`: `f:name`, `k:{"name":"x"}`, `v:1`, `i:0`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Set(BTreeMap<String, Node>);
+pub struct Set(Steps<Node>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Node {
@@ -25,7 +23,10 @@ impl Set {
     /// Adds a path.
     pub fn insert(&mut self, path: &[String]) {
         let Some((first, rest)) = path.split_first() else { return };
-        let node = self.0.entry(first.clone()).or_default();
+        if self.0.get(first).is_none() {
+            self.0.insert(first.clone(), Node::default());
+        }
+        let Some(node) = self.0.get_mut(first) else { return };
         if rest.is_empty() { node.member = true } else { node.below.insert(rest) }
     }
 
@@ -41,21 +42,14 @@ impl Set {
     }
 
     /// What is in either.
-    pub fn union(mut self, other: Set) -> Set {
+    pub fn union(self, other: Set) -> Set {
         if self.is_empty() {
             return other;
         }
-        for (step, theirs) in other.0 {
-            match self.0.entry(step) {
-                Entry::Vacant(free) => drop(free.insert(theirs)),
-                Entry::Occupied(mut ours) => {
-                    let node = ours.get_mut();
-                    node.member |= theirs.member;
-                    node.below = std::mem::take(&mut node.below).union(theirs.below);
-                }
-            }
-        }
-        self
+        Set(self.0.merge(other.0, |ours, theirs| {
+            ours.member |= theirs.member;
+            ours.below = std::mem::take(&mut ours.below).union(theirs.below);
+        }))
     }
 
     /// What is in both.
@@ -71,7 +65,7 @@ impl Set {
 
     /// What is in this one and not in the other, path by path.
     pub fn difference(mut self, other: &Set) -> Set {
-        for (step, theirs) in &other.0 {
+        for (step, theirs) in other.0.iter() {
             let Some(node) = self.0.get_mut(step) else { continue };
             node.member &= !theirs.member;
             node.below = std::mem::take(&mut node.below).difference(&theirs.below);
@@ -118,7 +112,7 @@ impl Set {
     }
 
     fn collect(&self, path: &mut Vec<String>, all: &mut Vec<Vec<String>>) {
-        for (step, node) in &self.0 {
+        for (step, node) in self.0.iter() {
             path.push(step.clone());
             if node.member {
                 all.push(path.clone());

@@ -1,7 +1,7 @@
 //! From the tree to JSON: struct order, omitted fields and zero values as Go's encoder has them.
 
 use crate::json::text::{push_float, push_string};
-use crate::{Field, Map, Schema, Table, Ty, TypeId, Value};
+use crate::{Field, Key, Map, Schema, Table, Ty, TypeId, Value};
 
 /// Appends an object as Go would write it. Fields the table does not know are not written.
 pub fn encode(schema: &Schema, object: &Map, out: &mut Vec<u8>) {
@@ -187,13 +187,22 @@ fn list(out: &mut Vec<u8>, items: &[Value], mut item: impl FnMut(&mut Vec<u8>, &
     out.push(b']');
 }
 
-fn sorted(out: &mut Vec<u8>, map: &Map, mut item: impl FnMut(&mut Vec<u8>, &Value)) {
-    let mut entries: Vec<_> = map.iter().collect();
-    if !entries.is_sorted_by(|a, b| a.0 <= b.0) {
-        entries.sort_by(|a, b| a.0.cmp(b.0));
+fn sorted(out: &mut Vec<u8>, map: &Map, item: impl FnMut(&mut Vec<u8>, &Value)) {
+    if map.iter().is_sorted_by(|a, b| a.0 <= b.0) {
+        return entries(out, map.iter(), item); // as decoders leave them
     }
+    let mut all: Vec<_> = map.iter().collect();
+    all.sort_by(|a, b| a.0.cmp(b.0));
+    entries(out, all.into_iter(), item);
+}
+
+fn entries<'m>(
+    out: &mut Vec<u8>,
+    all: impl Iterator<Item = (&'m Key, &'m Value)>,
+    mut item: impl FnMut(&mut Vec<u8>, &Value),
+) {
     out.push(b'{');
-    for (i, (key, value)) in entries.into_iter().enumerate() {
+    for (i, (key, value)) in all.enumerate() {
         if i > 0 {
             out.push(b',');
         }
