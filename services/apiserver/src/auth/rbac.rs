@@ -82,7 +82,10 @@ impl Authorizer for Rbac {
     fn authorize<'a>(&'a self, attributes: &'a Attributes<'a>) -> BoxFuture<'a, Decision> {
         let fields = equalities(attributes.field_selector);
         let policy = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let decided = decision(policy.authorize(&asked(attributes, &fields)));
+        let decided = match policy.allows(&asked(attributes, &fields)) {
+            Ok(()) => Decision::Allow,
+            Err(reason) => Decision::NoOpinion(reason),
+        };
         Box::pin(std::future::ready(decided))
     }
 }

@@ -62,6 +62,9 @@ fn plain_verb(method: &http::Method) -> &'static str {
 /// Decodes `%XX` in a path or query part; malformed escapes stay as they are.
 pub fn percent_decode(text: &str, plus_is_space: bool) -> String {
     let bytes = text.as_bytes();
+    if !bytes.iter().any(|b| matches!(b, b'%' | b'+')) {
+        return text.to_owned(); // as nearly all are
+    }
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
     while i < bytes.len() {

@@ -93,6 +93,8 @@ pub(crate) fn texts<'a>(map: &'a Map, key: &str) -> impl Iterator<Item = &'a str
 /// Whether two optional values are equal when nil, absent and empty count as the same (Go's semantic equality).
 pub(crate) fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
     match (a, b) {
+        // a new object is compared with itself, to learn whether its kind has a generation
+        (Some(a), Some(b)) if std::ptr::eq(a, b) => true,
         (Some(Value::Map(a)), Some(Value::Map(b))) => same_map(a, b),
         (Some(Value::List(a)), Some(Value::List(b))) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(Some(a), Some(b)))

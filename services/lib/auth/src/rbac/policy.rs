@@ -94,17 +94,31 @@ impl Policy {
     /// # Upstream
     /// `plugin/pkg/auth/authorizer/rbac/rbac.go` `Authorize`
     pub fn authorize(&self, a: &Attributes<'_>) -> Verdict {
+        match self.granting(a) {
+            Ok(grant) => Verdict::Allow(format!("RBAC: allowed by {}", grant.describe())),
+            Err(reason) => Verdict::NoOpinion(reason),
+        }
+    }
+
+    /// Whether a request is allowed, for who does not ask by what.
+    ///
+    /// # Errors
+    /// It is not; with the reason of [`Verdict::NoOpinion`].
+    pub fn allows(&self, a: &Attributes<'_>) -> Result<(), String> {
+        self.granting(a).map(drop)
+    }
+
+    /// What allows a request, or why nothing does.
+    fn granting<'a>(&'a self, a: &Attributes<'a>) -> Result<Grant<'a>, String> {
         let mut problems = Vec::new();
         for grant in self.grants(a.subject, a.namespace) {
-            match grant.rules {
-                Ok(rules) if rules.iter().any(|rule| rule.allows(a)) => {
-                    return Verdict::Allow(format!("RBAC: allowed by {}", grant.describe()));
-                }
+            match &grant.rules {
+                Ok(rules) if rules.iter().any(|rule| rule.allows(a)) => return Ok(grant),
                 Ok(_) => {}
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(problem.clone()),
             }
         }
-        Verdict::NoOpinion(match problems.as_slice() {
+        Err(match problems.as_slice() {
             [] => String::new(),
             [one] => format!("RBAC: {one}"),
             many => format!("RBAC: [{}]", many.join(", ")),
