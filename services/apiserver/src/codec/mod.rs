@@ -140,7 +140,7 @@ impl Type {
 
     /// Encodes as Go would.
     pub fn encode_json(&self, object: &Object) -> Vec<u8> {
-        let mut out = Vec::with_capacity(1024);
+        let mut out = Vec::with_capacity(2048); // a pod and what owns it
         schema::json::encode(&self.schema, object.root(), &mut out);
         out
     }

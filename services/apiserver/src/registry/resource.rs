@@ -72,9 +72,9 @@ impl Resource {
     /// The key of an object.
     pub fn key(&self, namespace: &str, name: &str) -> String {
         if self.kind.namespaced {
-            return format!("{}{namespace}/{name}", self.prefix);
+            return [&self.prefix, namespace, "/", name].concat();
         }
-        format!("{}{name}", self.prefix)
+        [&self.prefix, name].concat()
     }
 
     /// The prefix of the keys of a namespace, empty for all.

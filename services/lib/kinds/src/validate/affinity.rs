@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use meta::{content, field};
 use schema::Map;
 
-use super::{Errors, child, label_selector, problems};
+use super::{Errors, child, label_selector, nth, problems};
 use crate::tree::{int, is_nil, list, map, maps, text, texts};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -62,7 +62,7 @@ pub(super) fn node_selector(errors: &mut Errors, selector: &Map, path: &str) {
         return;
     }
     for (i, term) in maps(selector, "nodeSelectorTerms").enumerate() {
-        node_term(errors, term, &format!("{at}[{i}]"), true);
+        node_term(errors, term, &nth(&at, i), true);
     }
 }
 
@@ -155,7 +155,7 @@ fn match_label_keys(errors: &mut Errors, term: &Map, path: &str) {
             continue;
         }
         for (i, key) in texts(term, list_of).enumerate() {
-            problems(errors, &format!("{at}[{i}]"), key, content::qualified_name(key));
+            problems(errors, &nth(&at, i), key, content::qualified_name(key));
         }
     }
     let keys: Vec<&str> = texts(term, "matchLabelKeys").collect();
@@ -166,7 +166,7 @@ fn match_label_keys(errors: &mut Errors, term: &Map, path: &str) {
         for key in maps(selector, "matchExpressions").map(|e| text(e, "key")) {
             if let Some(i) = keys.iter().rposition(|k| *k == key).filter(|_| seen.contains(key)) {
                 let text = "exists in both matchLabelKeys and labelSelector";
-                errors.push(field::Error::invalid_str(format!("{path}[{i}]"), key, text));
+                errors.push(field::Error::invalid_str(nth(path, i), key, text));
             }
             seen.insert(key);
         }
@@ -183,7 +183,7 @@ fn match_label_keys(errors: &mut Errors, term: &Map, path: &str) {
 pub(super) fn spread(errors: &mut Errors, spec: &Map, path: &str) {
     let all: Vec<&Map> = maps(spec, "topologySpreadConstraints").collect();
     for (i, constraint) in all.iter().enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         if let skew @ ..=0 = int(constraint, "maxSkew").unwrap_or(0) {
             errors.push(field::Error::invalid(child(&at, "maxSkew"), skew, "must be greater than zero"));
         }

@@ -10,7 +10,7 @@ use schema::Map;
 
 use super::probe::{Surroundings, life, pull_policy, resize, restart};
 use super::volume::Volumes;
-use super::{Errors, child, env, one_of, problems, resources, security};
+use super::{Errors, child, env, nth, one_of, problems, resources, security};
 use crate::tree::{flag, int, is_nil, is_zero, map, map_at, maps, text};
 
 /// Everything a container is checked against.
@@ -33,7 +33,7 @@ pub(super) fn regular(errors: &mut Errors, spec: &Map, path: &str, scope: Scope<
     }
     let mut names = BTreeSet::new();
     for (i, container) in all.iter().enumerate() {
-        let path = format!("{path}[{i}]");
+        let path = nth(path, i);
         common(errors, container, &path, scope);
         once(errors, &mut names, container, &path);
         life(errors, container, &path, scope.pod);
@@ -54,7 +54,7 @@ pub(super) fn init(errors: &mut Errors, spec: &Map, path: &str, scope: Scope<'_>
     const ONLY_SIDECARS: &str = "may not be set for init containers without restartPolicy=Always";
     let mut names: BTreeSet<&str> = maps(spec, "containers").map(|c| text(c, "name")).collect();
     for (i, container) in maps(spec, "initContainers").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         common(errors, container, &at, scope);
         restart(errors, container, &at, true);
         once(errors, &mut names, container, &at);
@@ -100,7 +100,7 @@ pub(super) fn ephemeral(errors: &mut Errors, spec: &Map, path: &str, scope: Scop
         .collect();
     let mut names = others.clone();
     for (i, container) in maps(spec, "ephemeralContainers").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         common(errors, container, &at, scope);
         trimmed(errors, container, &at);
         once(errors, &mut names, container, &at);
@@ -156,7 +156,7 @@ fn common(errors: &mut Errors, container: &Map, path: &str, scope: Scope<'_>) {
 fn ports(errors: &mut Errors, container: &Map, path: &str) {
     let mut names = BTreeSet::new();
     for (i, port) in maps(container, "ports").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let name = text(port, "name");
         let bad = if name.is_empty() { Vec::new() } else { content::port_name(name) };
         if bad.is_empty() && !name.is_empty() && !names.insert(name) {
@@ -201,7 +201,7 @@ fn mounts(errors: &mut Errors, container: &Map, path: &str, volumes: &Volumes<'_
     let devices = places(container, "volumeDevices", "devicePath");
     let mut points = BTreeSet::new();
     for (i, mount) in maps(container, "volumeMounts").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let (name, point) = (text(mount, "name"), text(mount, "mountPath"));
         if name.is_empty() {
             errors.push(field::Error::required(child(&at, "name"), ""));
@@ -274,7 +274,7 @@ fn devices(errors: &mut Errors, container: &Map, path: &str, volumes: &Volumes<'
     let mounted = places(container, "volumeMounts", "mountPath");
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for (i, device) in maps(container, "volumeDevices").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let (name, point) = (text(device, "name"), text(device, "devicePath"));
         let at_name = child(&at, "name");
         let at_path = child(&at, "devicePath");

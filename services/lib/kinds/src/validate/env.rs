@@ -6,7 +6,7 @@
 use meta::{Quantity, content, field};
 use schema::Map;
 
-use super::{Errors, child, problems};
+use super::{Errors, child, nth, problems};
 use crate::tree::{is_nil, is_zero, map, maps, text};
 
 const SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
@@ -40,7 +40,7 @@ const RESOURCES: [&str; 6] = [
 /// The variables of a container.
 pub(super) fn env(errors: &mut Errors, container: &Map, path: &str) {
     for (i, variable) in maps(container, "env").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         match text(variable, "name") {
             "" => errors.push(field::Error::required(child(&at, "name"), "")),
             name => problems(errors, &child(&at, "name"), name, content::env_var_name(name)),
@@ -99,7 +99,7 @@ fn file_ref(errors: &mut Errors, reference: &Map, path: &str) {
 /// Whole maps of variables.
 pub(super) fn env_from(errors: &mut Errors, container: &Map, path: &str) {
     for (i, source) in maps(container, "envFrom").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let prefix = text(source, "prefix");
         if !prefix.is_empty() {
             problems(errors, &child(&at, "prefix"), prefix, content::env_var_name(prefix));

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use meta::{content, field};
 use schema::{Map, Object};
 
-use super::{Errors, child, problems};
+use super::{Errors, child, nth, problems};
 use crate::Context;
 use crate::tree::{int, is_zero, list, map, maps, text};
 
@@ -114,7 +114,7 @@ fn rule_value(errors: &mut Errors, rule: &Map, at: &str) {
         errors.push(field::Error::required(at.clone(), ""));
     }
     for (i, path) in maps(http, "paths").enumerate() {
-        http_path(errors, path, &format!("{at}[{i}]"));
+        http_path(errors, path, &nth(&at, i));
     }
 }
 

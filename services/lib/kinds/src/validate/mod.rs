@@ -54,6 +54,11 @@ fn child(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { [path, ".", name].concat() }
 }
 
+/// The path of a list's item. Most of them nobody reads: they are put together without formatting.
+fn nth(path: &str, index: usize) -> String {
+    [path, "[", &index.to_string(), "]"].concat()
+}
+
 /// One error per problem, about a string.
 fn problems(errors: &mut Errors, path: &str, value: &str, found: Vec<String>) {
     errors.extend(found.into_iter().map(|m| field::Error::invalid_str(path, value, m)));

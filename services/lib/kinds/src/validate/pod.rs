@@ -5,7 +5,7 @@ use schema::{Map, Object, Value};
 
 use super::container::{self, Scope};
 use super::probe::Surroundings;
-use super::{Errors, affinity, child, labels, one_of, problems, resources, security};
+use super::{Errors, affinity, child, labels, nth, one_of, problems, resources, security};
 use crate::Context;
 use crate::tree::{flag, int, is_nil, is_zero, list, map, maps, maps_mut, same, text, texts};
 
@@ -256,16 +256,16 @@ fn scheduling_gates(errors: &mut Errors, spec: &Map, path: &str) {
     let mut seen = std::collections::BTreeSet::new();
     for (i, gate) in maps(spec, "schedulingGates").enumerate() {
         let name = text(gate, "name");
-        problems(errors, &format!("{path}[{i}]"), name, content::qualified_name(name));
+        problems(errors, &nth(path, i), name, content::qualified_name(name));
         if !seen.insert(name) {
-            errors.push(field::Error::duplicate(format!("{path}[{i}]"), name));
+            errors.push(field::Error::duplicate(nth(path, i), name));
         }
     }
 }
 
 fn tolerations(errors: &mut Errors, spec: &Map, path: &str) {
     for (i, t) in maps(spec, "tolerations").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let (key, operator, value, effect) =
             (text(t, "key"), text(t, "operator"), text(t, "value"), text(t, "effect"));
         if !key.is_empty() {

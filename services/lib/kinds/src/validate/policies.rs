@@ -6,7 +6,7 @@
 use meta::{content, field};
 use schema::{Map, Object};
 
-use super::{Errors, child, label_selector, one_of, problems, shown};
+use super::{Errors, child, label_selector, nth, one_of, problems, shown};
 use crate::Context;
 use crate::tree::{is_nil, list, map, map_at, text, texts};
 
@@ -91,10 +91,10 @@ fn actions(errors: &mut Errors, spec: &Map) {
     for (i, action) in texts(spec, "validationActions").enumerate() {
         let known = ["Audit", "Deny", "Warn"];
         if !known.contains(&action) {
-            errors.push(field::Error::not_supported(format!("{at}[{i}]"), action, &known));
+            errors.push(field::Error::not_supported(nth(at, i), action, &known));
         }
         if seen.contains(&action) {
-            errors.push(field::Error::duplicate(format!("{at}[{i}]"), action));
+            errors.push(field::Error::duplicate(nth(at, i), action));
         }
         seen.push(action);
     }

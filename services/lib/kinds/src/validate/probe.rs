@@ -6,7 +6,7 @@
 use meta::{content, field};
 use schema::{Map, Value};
 
-use super::{Errors, child, non_negative, one_of, problems};
+use super::{Errors, child, non_negative, nth, one_of, problems};
 use crate::tree::{int, is_nil, is_zero, list, map, maps, text};
 
 /// What of the pod decides about its containers.
@@ -167,7 +167,7 @@ pub(super) fn resize(errors: &mut Errors, container: &Map, path: &str, pod: Surr
     for (i, policy) in maps(container, "resizePolicy").enumerate() {
         let (name, restart) = (text(policy, "resourceName"), text(policy, "restartPolicy"));
         if !seen.insert(name) {
-            errors.push(field::Error::duplicate(format!("{path}[{i}]"), name));
+            errors.push(field::Error::duplicate(nth(path, i), name));
         }
         // upstream names the list here, not the item
         let mut known = |value: &str, supported: &[&str]| match value {

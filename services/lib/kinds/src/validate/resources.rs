@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use meta::{Quantity, content, field};
 use schema::Map;
 
-use super::{Errors, child, problems};
+use super::{Errors, child, nth, problems};
 use crate::tree::{is_nil, map, maps, text};
 
 const STANDARD: [&str; 20] = [
@@ -194,7 +194,7 @@ fn requirements(errors: &mut Errors, resources: &Map, path: &str, name_check: fn
 fn claim_names(errors: &mut Errors, resources: &Map, path: &str, claims: &BTreeSet<&str>) {
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (i, claim) in maps(resources, "claims").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let (name, request) = (text(claim, "name"), text(claim, "request"));
         if name.is_empty() {
             errors.push(field::Error::required(at, ""));
@@ -231,7 +231,7 @@ fn claim_names(errors: &mut Errors, resources: &Map, path: &str, claims: &BTreeS
 pub(super) fn pod_claims<'a>(errors: &mut Errors, spec: &'a Map, path: &str) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     for (i, claim) in maps(spec, "resourceClaims").enumerate() {
-        let (at, name) = (format!("{path}[{i}]"), text(claim, "name"));
+        let (at, name) = (nth(path, i), text(claim, "name"));
         if name.is_empty() {
             errors.push(field::Error::required(child(&at, "name"), ""));
         } else if !names.insert(name) {

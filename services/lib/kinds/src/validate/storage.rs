@@ -6,7 +6,7 @@
 use meta::{content, field};
 use schema::{Map, Object};
 
-use super::{Errors, child, immutable, label_selector, problems, shown};
+use super::{Errors, child, immutable, label_selector, nth, problems, shown};
 use crate::Context;
 use crate::tree::{flag, int, is_nil, list, map, map_at, same, text};
 
@@ -134,7 +134,7 @@ pub(crate) fn service_cidr(cx: &Context<'_>, object: &Object) -> Errors {
         });
         if !valid {
             let detail = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-            errors.push(field::Error::invalid_str(format!("{at}[{i}]"), cidr, detail));
+            errors.push(field::Error::invalid_str(nth(at, i), cidr, detail));
         }
     }
     errors
@@ -153,7 +153,7 @@ pub(crate) fn service_cidr_update(cx: &Context<'_>, object: &Object, old: &Objec
         return errors;
     }
     for (i, cidr) in had.iter().enumerate() {
-        immutable(&mut errors, &format!("{at}[{i}]"), new.get(i), Some(cidr));
+        immutable(&mut errors, &nth(at, i), new.get(i), Some(cidr));
     }
     if new.len() > had.len() {
         errors.extend(service_cidr(cx, object));

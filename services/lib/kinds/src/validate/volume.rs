@@ -9,7 +9,7 @@ use meta::{Quantity, content, field};
 use schema::Map;
 
 use super::container::{descending, no_back_steps};
-use super::{Errors, child, env, problems, storage};
+use super::{Errors, child, env, nth, problems, storage};
 use crate::tree::{int, is_nil, is_zero, map, map_at, maps, text};
 
 /// The names of good volumes, and their kinds.
@@ -81,7 +81,7 @@ pub(super) fn volumes<'a>(errors: &mut Errors, spec: &'a Map, path: &str, pod: O
         _ => BTreeSet::new(),
     };
     for (i, volume) in maps(spec, "volumes").enumerate() {
-        let at = format!("{path}[{i}]");
+        let at = nth(path, i);
         let mut found = Errors::new();
         let kind = source(&mut found, volume, &at, pod);
         let name = text(volume, "name");
@@ -248,7 +248,7 @@ fn own_path(errors: &mut Errors, value: &str, path: &str) {
 
 fn items(errors: &mut Errors, source: &Map, path: &str) {
     for (i, item) in maps(source, "items").enumerate() {
-        let at = format!("{path}.items[{i}]");
+        let at = nth(&child(path, "items"), i);
         for key in ["key", "path"] {
             if is_zero(item, key) {
                 errors.push(field::Error::required(child(&at, key), ""));
@@ -286,7 +286,7 @@ fn downward(errors: &mut Errors, file: &Map, path: &str) {
 fn projected(errors: &mut Errors, volume: &Map, path: &str) {
     let mut taken = BTreeSet::new();
     for (i, source) in maps(volume, "sources").enumerate() {
-        let at = format!("{path}.sources[{i}]");
+        let at = nth(&child(path, "sources"), i);
         let mut given = 0;
         // upstream's default leaves certificates and trust bundles out before it looks
         for kind in ["secret", "configMap", "downwardAPI", "serviceAccountToken"] {

@@ -88,7 +88,8 @@ impl<'a> Place<'a> {
 
 /// `k:` and the object of an item's keys, which are in order.
 fn keyed(parts: &[(&str, Cow<'_, Value>)]) -> String {
-    let mut out = b"k:{".to_vec();
+    let mut out = Vec::with_capacity(48);
+    out.extend_from_slice(b"k:{");
     for (i, (key, value)) in parts.iter().enumerate() {
         if i > 0 {
             out.push(b',');

@@ -92,8 +92,8 @@ impl Set {
 
     /// Takes out a path and everything below it.
     pub fn exclude(&mut self, path: &[&str]) {
-        let Some((first, rest)) = path.split_first() else { return };
-        let step = format!("f:{first}");
+        let Some((first, rest)) = path.split_first().filter(|_| !self.is_empty()) else { return };
+        let step = ["f:", first].concat();
         if rest.is_empty() {
             self.0.remove(&step);
         } else if let Some(node) = self.0.get_mut(&step) {

@@ -228,7 +228,7 @@ impl<'a> Seed<'a> {
 
     fn structure<'de, A: MapAccess<'de>>(self, id: TypeId, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::with_capacity(map.size_hint().unwrap_or(8));
-        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+        while let Some(name) = map.next_key_seed(Name)? {
             let Some(field) = self.table.field(id, &name) else {
                 self.notes.problem(Problem::Unknown, &name);
                 map.next_value::<de::IgnoredAny>()?;
@@ -298,6 +298,37 @@ impl<'a> Seed<'a> {
             (Ty::Quantity, Value::Float(f)) => self.text(Cow::Owned(f.to_string())),
             _ => Err(self.notes.mismatch("number", self.table, self.ty)),
         }
+    }
+}
+
+/// The name of a field, read where it stands: serde would copy it into a string of its own.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+
+    fn visit_string<E: de::Error>(self, name: String) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name))
     }
 }
 
