@@ -259,11 +259,10 @@ impl Columns {
         if !std::mem::take(&mut self.unordered) {
             return;
         }
-        let mut zones: BTreeMap<(String, String), Vec<Slot>> = BTreeMap::new();
+        let mut zones: BTreeMap<(&str, &str), Vec<Slot>> = BTreeMap::new();
         for (i, node) in self.nodes.iter().enumerate() {
             if let Some(node) = node {
-                let (region, zone) = node.zone();
-                zones.entry((region.to_owned(), zone.to_owned())).or_default().push(i as Slot);
+                zones.entry(node.zone()).or_default().push(i as Slot);
             }
         }
         self.order.clear();
