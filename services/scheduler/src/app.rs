@@ -27,8 +27,8 @@ const BATCH: usize = 32;
 const GATHER: Duration = Duration::from_millis(20);
 /// The same while so many come that a round is full: a few pods do not wait as long for their turn.
 const GATHER_FULL: Duration = Duration::from_millis(40);
-/// Pods of a full round.
-const FULL: usize = 6;
+/// Pods of a full round: as many again come in the next.
+const FULL: usize = 3;
 /// The same while half of all bindings there may be are under way: their answers come together anyhow, and make room for more.
 const GATHER_BUSY: Duration = Duration::from_millis(5);
 /// Rounds without a decision after which nothing gathers any more.
