@@ -25,8 +25,12 @@ const BINDING: usize = 256;
 const BATCH: usize = 32;
 /// How long what comes in gathers while pods come one after another.
 const GATHER: Duration = Duration::from_millis(20);
-/// The same while many bindings are under way: their answers come together anyhow, and make room for more.
-const GATHER_BUSY: Duration = Duration::from_millis(2);
+/// The same while so many come that a round is full: a few pods do not wait as long for their turn.
+const GATHER_FULL: Duration = Duration::from_millis(40);
+/// Pods of a full round: as many again come in the next.
+const FULL: usize = 3;
+/// The same while half of all bindings there may be are under way: their answers come together anyhow, and make room for more.
+const GATHER_BUSY: Duration = Duration::from_millis(5);
 /// Rounds without a decision after which nothing gathers any more.
 const QUIET: u32 = 4;
 /// The longest time without a look at the queue.
@@ -36,7 +40,7 @@ const IDLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 enum Done {
     /// A binding ended.
-    Bound { pod: Arc<Pod>, attempt: Attempt, promises: Promises, which: usize, result: Result<(), BindError> },
+    Bound { attempt: Attempt, promises: Promises, which: usize, result: Result<(), BindError> },
     /// Others were told to go for a pod, or could not all be told.
     Displaced { uid: Arc<str>, told: bool },
 }
@@ -103,7 +107,7 @@ impl App {
             self.metrics.depths(self.core.queue.depths());
             quiet = if decided > 0 { 0 } else { quiet.saturating_add(1) };
             if quiet < QUIET {
-                gather(if self.binding < BATCH { GATHER } else { GATHER_BUSY }).await;
+                gather(self.pace(decided)).await;
                 continue;
             }
             let now = Instant::now();
@@ -116,6 +120,15 @@ impl App {
                 Some(done) = self.done.1.recv() => self.finish(done, now),
                 () = tokio::time::sleep_until(wake.max(now + Duration::from_millis(1))) => {}
             }
+        }
+    }
+
+    /// How long to gather after a round that decided about some pods.
+    fn pace(&self, decided: usize) -> Duration {
+        match decided {
+            _ if self.binding >= BINDING / 2 => GATHER_BUSY,
+            FULL.. => GATHER_FULL,
+            _ => GATHER,
         }
     }
 
@@ -165,7 +178,7 @@ impl App {
 
     fn bind(&mut self, pod: Arc<Pod>, attempt: Attempt, promises: Promises, which: usize) {
         self.binding += 1;
-        let (client, done) = (self.client.clone(), self.done.0.clone());
+        let (client, recorder, done) = (self.client.clone(), self.recorder.clone(), self.done.0.clone());
         let mut volumes =
             (!promises.bindings.is_empty() || !promises.provisions.is_empty()).then(|| Volumes {
                 claims: self.feed.claims.clone(),
@@ -178,16 +191,21 @@ impl App {
         let limit = self.core.rules.profiles[which].bind_timeout;
         tokio::spawn(async move {
             let ready = match &mut volumes {
-                Some(from) => bind::volumes(&client, from, &promises, &pod.node, limit).await,
+                // few pods have volumes to bind: the others' tasks need no room for it
+                Some(from) => Box::pin(bind::volumes(&client, from, &promises, &pod.node, limit)).await,
                 None => Ok(()),
             };
             let result = match ready {
                 Ok(()) => bind::bind(&client, &pod).await,
                 refused => refused,
             };
-            let report = Done::Bound { pod, attempt, promises, which, result };
+            let is_bound = result.is_ok();
+            let report = Done::Bound { attempt, promises, which, result };
             if done.send(report).is_err() {
                 tracing::debug!("Bound a pod while stopping");
+            }
+            if is_bound {
+                recorder.recorded(&pod, None, Note::bound(&pod)).await;
             }
         });
     }
@@ -195,7 +213,7 @@ impl App {
     fn finish(&mut self, done: Done, now: Instant) {
         match done {
             Done::Displaced { uid, told } => self.core.displaced(&uid, told),
-            Done::Bound { pod, attempt, promises, which, result } => {
+            Done::Bound { attempt, promises, which, result } => {
                 if promises.bindings.is_empty() && promises.provisions.is_empty() {
                     self.binding -= 1;
                 }
@@ -205,10 +223,6 @@ impl App {
                     Ok(()) => {
                         self.metrics.attempt(profile, "scheduled", seconds);
                         self.metrics.bound(attempt.attempts, seconds);
-                        let text =
-                            format!("Successfully assigned {}/{} to {}", pod.namespace(), pod.name, pod.node);
-                        let note = Note { kind: "Normal", reason: "Scheduled", action: "Binding", text };
-                        self.recorder.record(&pod, None, note);
                     }
                     Err(error) => {
                         self.metrics.attempt(profile, "error", seconds);

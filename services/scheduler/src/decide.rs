@@ -13,7 +13,7 @@ use crate::plugins::node_resources::Shift;
 use crate::plugins::volume_binding::{self, Promises};
 use crate::plugins::{Cause, Plugin, PluginSet};
 use crate::state::{Slot, State, World};
-use crate::terms::{Look, Own, Template, Templates};
+use crate::terms::{Look, Own, Rejection, Template, Templates, Window};
 
 const FEWEST_NODES: usize = 100;
 const LEAST_PERCENT: usize = 5;
@@ -87,30 +87,14 @@ impl Decider {
         state.nodes.tidy();
         let all = state.nodes.order().len();
         if all == 0 {
-            return Decision::Refuse(Refusal {
-                message: "no nodes available to schedule pods".into(),
-                plugins: PluginSet::default(),
-                nominate: Some(String::new()),
-                preemption: None,
-            });
+            return refuse_nodeless();
         }
         if self.templates.len() <= which {
             self.templates.resize_with(which + 1, Templates::default);
         }
         let own = match Own::of(pod, profile, state, world) {
             Ok(own) => own,
-            Err(rejection) => {
-                let diagnosis =
-                    Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(rejection.message) };
-                return refuse(
-                    pod,
-                    profile,
-                    state,
-                    all,
-                    &diagnosis,
-                    [rejection.plugin].into_iter().collect(),
-                );
-            }
+            Err(rejection) => return refuse_rejected(pod, profile, state, all, rejection),
         };
         if own.only.as_ref().is_some_and(Vec::is_empty) {
             return refuse_unknown(pod, profile, state, all);
@@ -126,8 +110,18 @@ impl Decider {
             return place(&look, slot, 1);
         }
         let wanted = wanted_nodes(profile.percentage, own.only.as_ref().map_or(all, Vec::len));
+        let window = Window { start: self.next_start, wanted };
+        let chance = |ties| pick(&mut self.random, ties);
+        // who wants to read of each node's score has to have them all
+        if is_plain(&look)
+            && !tracing::enabled!(tracing::Level::TRACE)
+            && let Some(best) = template.best_alone(&look, window, chance)
+        {
+            self.next_start = (self.next_start + best.seen) % all;
+            return place(&look, best.slot, best.feasible);
+        }
         let mut causes = BTreeMap::new();
-        let (feasible, seen) = scan(template, &look, self.next_start, wanted, &mut causes);
+        let (feasible, seen) = scan(template, &look, window, &mut causes);
         self.next_start = (self.next_start + seen) % all;
         let Some(best) = best(template, &look, &feasible, &mut self.random) else {
             let named = own.only.iter().map(|_| Plugin::NodeAffinity);
@@ -164,7 +158,8 @@ impl Decider {
         let Ok(own) = Own::of(pod, profile, state, world) else { return BTreeMap::new() };
         let template = self.templates[0].of(&pod.class, profile, state, world);
         let look = Look { pod, own: &own, profile, state, world };
-        let (feasible, _) = scan(template, &look, 0, usize::MAX, &mut BTreeMap::new());
+        let (feasible, _) =
+            scan(template, &look, Window { start: 0, wanted: usize::MAX }, &mut BTreeMap::new());
         let totals = template.scores(&look, &feasible);
         feasible.iter().zip(totals).map(|(slot, total)| (state.nodes.name(*slot).to_owned(), total)).collect()
     }
@@ -218,24 +213,26 @@ pub(crate) fn rivals(look: &Look<'_>, slot: Slot) -> Vec<Arc<Pod>> {
 fn scan(
     template: &mut Template,
     look: &Look<'_>,
-    start: usize,
-    wanted: usize,
+    window: Window,
     causes: &mut BTreeMap<Slot, Cause>,
 ) -> (Vec<Slot>, usize) {
+    if is_plain(look)
+        && let Some(found) = template.feasible_alone(look, window)
+    {
+        return found;
+    }
+    let Window { start, wanted } = window;
     let nodes = look.own.only.as_deref().unwrap_or(look.state.nodes.order());
     let start = start % nodes.len().max(1);
     let mut feasible = Vec::with_capacity(wanted.min(nodes.len()));
     let mut refused = Vec::new();
     let mut seen = 0;
-    // most pods: what is known of each node is all there is to ask
-    let alone = look.state.nominated.is_empty() && template.is_local(look);
     for &slot in nodes[start..].iter().chain(&nodes[..start]) {
         if feasible.len() >= wanted {
             break;
         }
         seen += 1;
-        let cause = if alone { template.check_alone(look, slot) } else { verdict(template, look, slot) };
-        match cause {
+        match verdict(template, look, slot) {
             None => feasible.push(slot),
             Some(cause) => refused.push((slot, cause)),
         }
@@ -258,8 +255,8 @@ fn best(template: &Template, look: &Look<'_>, feasible: &[Slot], random: &mut u6
         }
     }
     let most = totals.iter().max()?;
-    let ties = totals.iter().filter(|t| *t == most).count() as u64;
-    let mut skip = next_random(random) % ties;
+    let ties = totals.iter().filter(|t| *t == most).count();
+    let mut skip = pick(random, ties);
     for (slot, total) in feasible.iter().zip(&totals) {
         if total == most {
             if skip == 0 {
@@ -269,6 +266,17 @@ fn best(template: &Template, look: &Look<'_>, feasible: &[Slot], random: &mut u6
         }
     }
     None
+}
+
+/// Whether every node may do, and none is promised to anybody.
+fn is_plain(look: &Look<'_>) -> bool {
+    look.own.only.is_none() && look.state.nominated.is_empty()
+}
+
+/// One of some that are equally good.
+fn pick(random: &mut u64, ties: usize) -> usize {
+    // less than a number of nodes
+    (next_random(random) % ties as u64) as usize
 }
 
 /// xorshift64: ties need no better.
@@ -289,6 +297,20 @@ fn place(look: &Look<'_>, slot: Slot, feasible: usize) -> Decision {
         _ => Promises::default(),
     };
     Decision::Place(Placement { node: name, promises, feasible })
+}
+
+fn refuse_nodeless() -> Decision {
+    Decision::Refuse(Refusal {
+        message: "no nodes available to schedule pods".into(),
+        plugins: PluginSet::default(),
+        nominate: Some(String::new()),
+        preemption: None,
+    })
+}
+
+fn refuse_rejected(pod: &Pod, profile: &Profile, state: &State, all: usize, why: Rejection) -> Decision {
+    let diagnosis = Diagnosis { causes: BTreeMap::new(), absent: None, before: Some(why.message) };
+    refuse(pod, profile, state, all, &diagnosis, [why.plugin].into_iter().collect())
 }
 
 fn refuse_unknown(pod: &Pod, profile: &Profile, state: &State, all: usize) -> Decision {

@@ -24,11 +24,14 @@ const AT_ONCE: usize = 64;
 
 /// Writes events. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct Recorder {
+pub(crate) struct Recorder(Arc<Writer>);
+
+#[derive(Debug)]
+struct Writer {
     client: Client,
-    instance: Arc<str>,
-    slots: Arc<Semaphore>,
-    series: Arc<Mutex<HashMap<Id, Series>>>,
+    instance: String,
+    slots: Semaphore,
+    series: Mutex<HashMap<Id, Series>>,
 }
 
 /// A pod's uid and revision.
@@ -96,26 +99,39 @@ fn reference(pod: &Pod) -> Reference<'_> {
     }
 }
 
+impl Note {
+    /// A pod is bound to the node it says.
+    pub(crate) fn bound(pod: &Pod) -> Self {
+        let text = format!("Successfully assigned {}/{} to {}", pod.namespace(), pod.name, pod.node);
+        Self { kind: "Normal", reason: "Scheduled", action: "Binding", text }
+    }
+}
+
 impl Recorder {
     pub(crate) fn new(client: Client, instance: &str) -> Self {
-        let slots = Arc::new(Semaphore::new(AT_ONCE));
-        Self { client, instance: instance.into(), slots, series: Arc::default() }
+        let (slots, series) = (Semaphore::new(AT_ONCE), Mutex::default());
+        Self(Arc::new(Writer { client, instance: instance.to_owned(), slots, series }))
     }
 
     /// Writes an event about a pod in the background; `related` is the pod it happened for.
     pub(crate) fn record(&self, pod: &Arc<Pod>, related: Option<&Arc<Pod>>, note: Note) {
         let (this, pod, related) = (self.clone(), Arc::clone(pod), related.cloned());
-        tokio::spawn(async move {
-            let Ok(_slot) = this.slots.acquire().await else { return };
-            if let Err(error) = this.write(&pod, related.as_deref(), note).await {
-                // the namespace goes, or is gone: nobody will read it
-                if !(error.is_not_found() || error.is(meta::Reason::Forbidden)) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "Event not recorded");
-                }
-            }
-        });
+        tokio::spawn(async move { this.recorded(&pod, related.as_deref(), note).await });
     }
 
+    /// Writes an event about a pod. One that cannot be written is logged.
+    pub(crate) async fn recorded(&self, pod: &Pod, related: Option<&Pod>, note: Note) {
+        let Ok(_slot) = self.0.slots.acquire().await else { return };
+        if let Err(error) = self.0.write(pod, related, note).await {
+            // the namespace goes, or is gone: nobody will read it
+            if !(error.is_not_found() || error.is(meta::Reason::Forbidden)) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "Event not recorded");
+            }
+        }
+    }
+}
+
+impl Writer {
     async fn write(&self, pod: &Pod, related: Option<&Pod>, mut note: Note) -> Result<(), client::Error> {
         let now = Timestamp::now();
         let events = Resource::of::<events::Event>();
@@ -137,7 +153,7 @@ impl Recorder {
             api_version: "events.k8s.io/v1",
             kind: "Event",
             metadata: Meta { name: &name, namespace: pod.namespace() },
-            event_time: meta::time::rfc3339_micro(now),
+            event_time: format!("{now:.6}"),
             reporting_controller: &pod.scheduler,
             reporting_instance: format!("{}-{}", pod.scheduler, self.instance),
             action: note.action,
@@ -178,5 +194,18 @@ fn truncate(text: &mut String) {
         }
         text.truncate(end);
         text.push_str(SUFFIX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    #[test]
+    fn times_are_micro_times() {
+        for nanoseconds in [0, 1, 999, 1_000, 1_700_000_000_999_999_999, 1_700_000_000_000_000_000] {
+            let time = Timestamp::from_nanosecond(nanoseconds).unwrap();
+            assert_eq!(format!("{time:.6}"), meta::time::rfc3339_micro(time));
+        }
     }
 }

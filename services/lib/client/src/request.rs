@@ -1,7 +1,7 @@
 //! The verbs.
 
 use bytes::Bytes;
-use http::{Method, Request, header};
+use http::{HeaderValue, Method, Request, header};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -155,11 +155,15 @@ fn request(
     content: &'static str,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, Error> {
-    let mut builder = Request::builder().method(method).uri(uri).header(header::ACCEPT, "application/json");
-    if !body.is_empty() {
-        builder = builder.header(header::CONTENT_TYPE, content);
+    let has_body = !body.is_empty();
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.try_into().map_err(http::Error::from)?;
+    request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    if has_body {
+        request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
     }
-    Ok(builder.body(Full::new(body))?)
+    Ok(request)
 }
 
 impl Client {

@@ -8,6 +8,9 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 const SEGMENT: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b'<').add(b'>').add(b'?');
 
+/// Room for most paths, queries aside.
+const PATH: usize = 160;
+
 /// A resource in a version: what its URLs and objects are named by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resource {
@@ -76,27 +79,35 @@ impl Resource {
 
     /// The path of the collection: in one namespace, or everywhere when `namespace` is empty.
     pub fn collection(&self, namespace: &str) -> String {
-        let root = if self.group.is_empty() {
-            format!("/api/{}", self.version)
-        } else {
-            format!("/apis/{}/{}", self.group, self.version)
-        };
-        if self.namespaced && !namespace.is_empty() {
-            format!("{root}/namespaces/{}/{}", segment(namespace), self.plural)
-        } else {
-            format!("{root}/{}", self.plural)
+        let mut path = String::with_capacity(PATH);
+        path.push_str(if self.group.is_empty() { "/api" } else { "/apis/" });
+        for part in [&*self.group, "/", &*self.version] {
+            path.push_str(part);
         }
+        if self.namespaced && !namespace.is_empty() {
+            path.push_str("/namespaces/");
+            push_segment(&mut path, namespace);
+        }
+        path.push('/');
+        path.push_str(&self.plural);
+        path
     }
 
     /// The path of an object, or of one of its subresources when `subresource` is not empty.
     pub fn object(&self, key: &Key, subresource: &str) -> String {
-        let path = format!("{}/{}", self.collection(&key.namespace), segment(&key.name));
-        if subresource.is_empty() { path } else { format!("{path}/{subresource}") }
+        let mut path = self.collection(&key.namespace);
+        path.push('/');
+        push_segment(&mut path, &key.name);
+        if !subresource.is_empty() {
+            path.push('/');
+            path.push_str(subresource);
+        }
+        path
     }
 }
 
-pub(crate) fn segment(text: &str) -> String {
-    utf8_percent_encode(text, SEGMENT).to_string()
+fn push_segment(path: &mut String, text: &str) {
+    path.extend(utf8_percent_encode(text, SEGMENT));
 }
 
 /// Whether a `k8s-openapi` scope is namespaced.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde_json::Error;
 
-use super::class::{AffinityTerm, Class, OwnerRef, Parts, SpreadConstraint, Toleration, WeightedTerm};
-use super::resources::{ContainerSpec, ContainerState, Demand, List, ResourceSpec};
-use super::selector::{Labels, NodeSelector, WeightedNodeTerm};
-use super::{image_hash, resources};
+use super::class::Class;
+use super::manifest::{self, Manifest};
+use super::volumes::{Disk, VolumeSpec, VolumeUse};
 
 /// What is kept of a pod.
 #[derive(Debug, Clone, Default)]
@@ -51,21 +51,9 @@ pub(crate) struct Pod {
     pub(crate) preempted: bool,
 }
 
-/// A claim a pod uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VolumeUse {
-    /// The claim's name.
-    pub(crate) claim: String,
-    /// Whether the claim is made for this pod.
-    pub(crate) ephemeral: bool,
-}
-
 /// A condition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
     /// `True`, `False`.
     pub(crate) status: String,
     /// A word.
@@ -74,200 +62,42 @@ pub(crate) struct Condition {
     pub(crate) message: String,
 }
 
-/// A disk named in a pod, which two pods of a node cannot (always) both have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Disk {
-    /// What the two must have in common.
-    pub(crate) id: (&'static str, String),
-    /// Of several names one in common is enough; none for disks with one name.
-    pub(crate) monitors: Vec<String>,
-    /// Two readers may share it.
-    pub(crate) shareable: bool,
-}
-
-#[derive(Deserialize)]
-struct Object {
-    metadata: Meta,
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default)]
-    generation: i64,
-    deletion_timestamp: Option<String>,
-    #[serde(default)]
-    labels: Labels,
-    #[serde(default)]
-    owner_references: Vec<Owner>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Owner {
-    api_version: String,
-    kind: String,
-    name: String,
-    controller: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Spec {
-    node_name: String,
-    scheduler_name: String,
-    priority: i32,
-    preemption_policy: String,
-    node_selector: Labels,
-    affinity: Affinity,
-    tolerations: Vec<Toleration>,
-    topology_spread_constraints: Vec<SpreadConstraint>,
-    containers: Vec<ContainerSpec>,
-    init_containers: Vec<ContainerSpec>,
-    overhead: List,
-    resources: ResourceSpec,
-    scheduling_gates: Vec<Gate>,
-    volumes: Vec<VolumeSpec>,
-    resource_claims: Vec<Gate>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Gate {
-    name: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Affinity {
-    node_affinity: NodeAffinity,
-    pod_affinity: PodAffinity,
-    pod_anti_affinity: PodAffinity,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct NodeAffinity {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: Option<NodeSelector>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    preferred: Vec<WeightedNodeTerm>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PodAffinity {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: Vec<AffinityTerm>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
-    preferred: Vec<WeightedTerm>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct VolumeSpec {
-    name: String,
-    persistent_volume_claim: Option<ClaimSource>,
-    ephemeral: Option<serde::de::IgnoredAny>,
-    image: Option<ImageSource>,
-    gce_persistent_disk: Option<DiskSource>,
-    aws_elastic_block_store: Option<DiskSource>,
-    iscsi: Option<DiskSource>,
-    rbd: Option<DiskSource>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ClaimSource {
-    claim_name: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ImageSource {
-    reference: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct DiskSource {
-    pd_name: String,
-    #[serde(rename = "volumeID")]
-    volume_id: String,
-    iqn: String,
-    monitors: Vec<String>,
-    pool: String,
-    image: String,
-    read_only: bool,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Status {
-    nominated_node_name: String,
-    start_time: Option<Timestamp>,
-    conditions: Vec<Condition>,
-    container_statuses: Vec<ContainerState>,
-    init_container_statuses: Vec<ContainerState>,
-}
-
 impl Pod {
     /// Makes what is kept of a pod's JSON.
     ///
     /// # Errors
     /// It is no pod.
-    pub(crate) fn project(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        let Object { metadata, mut spec, mut status } = serde_json::from_slice(bytes)?;
-        status.container_statuses.append(&mut status.init_container_statuses);
-        let condition = |kind: &str| status.conditions.iter().find(|c| c.kind == kind);
-        let infeasible = condition("PodResizePending").is_some_and(|c| c.reason == "Infeasible");
-        let demand = Demand::of(&resources::Parts {
-            containers: &spec.containers,
-            init_containers: &spec.init_containers,
-            states: &status.container_statuses,
-            pod_level: &spec.resources.requests,
-            overhead: &spec.overhead,
-            resize_infeasible: infeasible,
-        });
-        let preempted = condition("DisruptionTarget")
+    pub(crate) fn project(bytes: &[u8]) -> Result<Self, Error> {
+        // as a whole: each of the many short texts by itself takes several times as long
+        let text = std::str::from_utf8(bytes).map_err(Error::custom)?;
+        let manifest: Manifest<'_> = serde_json::from_str(text)?;
+        let (class, only) = manifest.class()?;
+        let Manifest { metadata, spec, status } = manifest;
+        let name = metadata.name.into_owned();
+        let claim = |volume: &VolumeSpec<'_>| volume.claim(&name).transpose();
+        let disk = |volume: &VolumeSpec<'_>| volume.disk().transpose();
+        let preempted = status
+            .condition("DisruptionTarget")
             .is_some_and(|c| c.status == "True" && c.reason == "PreemptionByScheduler");
-        let scheduled = condition("PodScheduled").cloned();
-        let only = spec.take_only_node();
         Ok(Self {
-            volumes: spec.volumes.iter().filter_map(|v| v.claim(&metadata.name)).collect(),
-            disks: spec.volumes.iter().filter_map(VolumeSpec::disk).collect(),
-            gates: spec.scheduling_gates.iter().map(|gate| gate.name.clone()).collect(),
+            volumes: spec.volumes.iter().filter_map(claim).collect::<Result<_, _>>()?,
+            disks: spec.volumes.iter().filter_map(disk).collect::<Result<_, _>>()?,
+            gates: spec.scheduling_gates.into_iter().map(|gate| gate.name).collect(),
             uid: metadata.uid.into(),
             generation: metadata.generation,
-            revision: metadata.resource_version,
+            revision: metadata.resource_version.into_owned(),
             deleting: metadata.deletion_timestamp.is_some(),
-            node: spec.node_name.clone(),
-            nominated: status.nominated_node_name,
-            scheduler: spec.scheduler_name.clone(),
+            node: spec.node_name.into_owned(),
+            scheduler: spec.scheduler_name.into_owned(),
             priority: spec.priority,
             preempts: spec.preemption_policy != "Never",
             started: status.start_time,
+            scheduled: status.condition("PodScheduled").map(Condition::of),
+            nominated: status.nominated_node_name.into_owned(),
             only,
-            scheduled,
             preempted,
-            name: metadata.name,
-            class: Class::shared(spec.parts(
-                metadata.namespace,
-                metadata.labels,
-                &metadata.owner_references,
-                demand,
-            )),
+            name,
+            class,
         })
     }
 
@@ -282,103 +112,13 @@ impl Pod {
     }
 }
 
-impl Spec {
-    /// Takes the node's name out of the affinity when it is all that one term says about fields. Spreading looks at
-    /// the whole affinity, so it is left to pods that are not spread.
-    fn take_only_node(&mut self) -> Option<String> {
-        let selector = self.affinity.node_affinity.required.as_mut()?;
-        let [term] = selector.node_selector_terms.as_mut_slice() else { return None };
-        let [field] = term.match_fields.as_mut_slice() else { return None };
-        let is_name = field.key == "metadata.name" && field.operator == "In" && field.values.len() == 1;
-        if !is_name || !self.topology_spread_constraints.is_empty() {
-            return None;
+impl Condition {
+    fn of(written: &manifest::Condition<'_>) -> Self {
+        Self {
+            status: written.status.clone().into_owned(),
+            reason: written.reason.clone().into_owned(),
+            message: written.message.clone().into_owned(),
         }
-        let name = field.values.pop();
-        term.match_fields.clear();
-        if term.match_expressions.is_empty() {
-            self.affinity.node_affinity.required = None;
-        }
-        name
-    }
-
-    fn parts(self, namespace: String, labels: Labels, owners: &[Owner], demand: Demand) -> Parts {
-        let all = || self.init_containers.iter().chain(&self.containers);
-        let volume_images = self.volumes.iter().filter_map(|v| v.image.as_ref());
-        let images = all()
-            .map(|c| image_hash(&c.image))
-            .chain(volume_images.map(|image| image_hash(&image.reference)))
-            .collect();
-        let sidecars = self.init_containers.iter().filter(|c| c.restart_policy == "Always");
-        let owner = owners.iter().find(|o| o.controller);
-        Parts {
-            owner: owner.map(|o| OwnerRef {
-                api_version: o.api_version.clone(),
-                kind: o.kind.clone(),
-                name: o.name.clone(),
-            }),
-            images,
-            containers: self.init_containers.len() + self.containers.len(),
-            ports: self
-                .containers
-                .iter()
-                .chain(sidecars)
-                .flat_map(|c| c.ports.iter().filter_map(|p| p.port()))
-                .collect(),
-            namespace,
-            labels,
-            demand,
-            node_selector: self.node_selector,
-            node_affinity: self.affinity.node_affinity.required,
-            node_preferences: self.affinity.node_affinity.preferred,
-            affinity: self.affinity.pod_affinity.required,
-            preferred_affinity: self.affinity.pod_affinity.preferred,
-            anti_affinity: self.affinity.pod_anti_affinity.required,
-            preferred_anti_affinity: self.affinity.pod_anti_affinity.preferred,
-            tolerations: self.tolerations,
-            spread: self.topology_spread_constraints,
-            claims_devices: !self.resource_claims.is_empty(),
-        }
-    }
-}
-
-impl VolumeSpec {
-    /// # Upstream
-    /// `k8s.io/component-helpers/storage/ephemeral/ephemeral.go` `VolumeClaimName`
-    fn claim(&self, pod: &str) -> Option<VolumeUse> {
-        if let Some(source) = &self.persistent_volume_claim {
-            return Some(VolumeUse { claim: source.claim_name.clone(), ephemeral: false });
-        }
-        self.ephemeral.is_some().then(|| VolumeUse { claim: format!("{pod}-{}", self.name), ephemeral: true })
-    }
-
-    /// # Upstream
-    /// `pkg/scheduler/framework/plugins/volumerestrictions/volume_restrictions.go` `isVolumeConflict`
-    fn disk(&self) -> Option<Disk> {
-        let disk = |kind, name: String, source: &DiskSource, shareable| Disk {
-            id: (kind, name),
-            monitors: source.monitors.clone(),
-            shareable,
-        };
-        if let Some(s) = &self.gce_persistent_disk {
-            return Some(disk("gce", s.pd_name.clone(), s, s.read_only));
-        }
-        if let Some(s) = &self.aws_elastic_block_store {
-            return Some(disk("aws", s.volume_id.clone(), s, false));
-        }
-        if let Some(s) = &self.iscsi {
-            return Some(disk("iscsi", s.iqn.clone(), s, s.read_only));
-        }
-        let s = self.rbd.as_ref()?;
-        let pool = if s.pool.is_empty() { "rbd" } else { &s.pool };
-        Some(disk("rbd", format!("{pool}/{}", s.image), s, s.read_only))
-    }
-}
-
-impl Disk {
-    /// Whether both cannot be on one node.
-    pub(crate) fn conflicts(&self, other: &Self) -> bool {
-        let met = self.monitors.is_empty() || self.monitors.iter().any(|m| other.monitors.contains(m));
-        self.id == other.id && met && !(self.shareable && other.shareable)
     }
 }
 

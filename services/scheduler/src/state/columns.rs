@@ -1,6 +1,6 @@
 //! The columns.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{Node, Pod};
@@ -16,6 +16,11 @@ pub(crate) const MEMORY: usize = 1;
 pub(crate) const EPHEMERAL: usize = 2;
 /// Of the number of pods.
 pub(crate) const PODS: usize = 3;
+
+/// Changes of nodes remembered; who lags further behind looks at every node.
+const REMEMBERED: usize = 4096;
+/// The position of a slot without a known node.
+const NOWHERE: u32 = u32::MAX;
 
 /// A resource few nodes have.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -38,7 +43,13 @@ pub(crate) struct Columns {
     pods: Vec<Vec<Arc<Pod>>>,
     version: Vec<u64>,
     newest: u64,
+    /// The slots of the last changes, up to the newest.
+    touched: VecDeque<Slot>,
     order: Vec<Slot>,
+    /// Where in the order a slot is.
+    positions: Vec<u32>,
+    /// How often the order was made.
+    order_made: u64,
     /// Whether the order is no longer that of the nodes there are.
     unordered: bool,
     image_nodes: HashMap<u64, u32>,
@@ -59,6 +70,16 @@ impl Columns {
         &self.order
     }
 
+    /// Changes whenever the order does.
+    pub(crate) fn order_made(&self) -> u64 {
+        self.order_made
+    }
+
+    /// Where in the order a slot is.
+    pub(crate) fn position(&self, slot: Slot) -> Option<usize> {
+        self.positions.get(index(slot)).filter(|at| **at != NOWHERE).map(|at| *at as usize)
+    }
+
     /// The slot of a node.
     pub(crate) fn find(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied()
@@ -77,6 +98,18 @@ impl Columns {
     /// Changes whenever anything of the node does.
     pub(crate) fn version(&self, slot: Slot) -> u64 {
         self.version[index(slot)]
+    }
+
+    /// The newest of all nodes' versions.
+    pub(crate) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// The slots that changed after a version was the newest; `None` when that is not known any more.
+    pub(crate) fn touched_since(&self, version: u64) -> Option<impl Iterator<Item = Slot>> {
+        let changes = usize::try_from(self.newest - version).ok()?;
+        let skip = self.touched.len().checked_sub(changes)?;
+        Some(self.touched.range(skip..).copied())
     }
 
     /// What pods may ask for.
@@ -206,6 +239,10 @@ impl Columns {
     fn touch(&mut self, slot: Slot) {
         self.newest += 1;
         self.version[index(slot)] = self.newest;
+        if self.touched.len() == REMEMBERED {
+            self.touched.pop_front();
+        }
+        self.touched.push_back(slot);
     }
 
     /// Nodes came, went or moved to another zone: the order is made anew before the next look at it, not for each of
@@ -222,16 +259,22 @@ impl Columns {
         if !std::mem::take(&mut self.unordered) {
             return;
         }
-        let mut zones: BTreeMap<(String, String), Vec<Slot>> = BTreeMap::new();
+        let mut zones: BTreeMap<(&str, &str), Vec<Slot>> = BTreeMap::new();
         for (i, node) in self.nodes.iter().enumerate() {
             if let Some(node) = node {
-                let (region, zone) = node.zone();
-                zones.entry((region.to_owned(), zone.to_owned())).or_default().push(i as Slot);
+                zones.entry(node.zone()).or_default().push(i as Slot);
             }
         }
         self.order.clear();
         let longest = zones.values().map(Vec::len).max().unwrap_or(0);
         self.order.extend((0..longest).flat_map(|i| zones.values().filter_map(move |z| z.get(i))));
+        self.positions.clear();
+        self.positions.resize(self.nodes.len(), NOWHERE);
+        for (at, slot) in self.order.iter().enumerate() {
+            // slots are counted in u32, and so are their positions
+            self.positions[index(*slot)] = at as u32;
+        }
+        self.order_made += 1;
     }
 }
 

@@ -5,10 +5,13 @@
 //! nodes that changed, and one pass over as many nodes as are wanted. What differs from pod to pod (volumes, the one node
 //! a DaemonSet's pod is for) is in [`Own`].
 
+mod causes;
 mod own;
+mod ranks;
 mod template;
 
-pub(crate) use own::Own;
+pub(crate) use own::{Own, Rejection};
+pub(crate) use ranks::Window;
 pub(crate) use template::{Look, Template};
 
 use std::collections::HashMap;

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Own;
+use super::causes::{local_cause, volumes_cause};
+use super::ranks::{Found, REFUSED, Ranks, Window};
 use crate::config::Profile;
 use crate::model::{Class, Pod};
 use crate::plugins::inter_pod_affinity::{PodTerms, Target};
 use crate::plugins::node_resources::Shift;
 use crate::plugins::pod_topology_spread::Spreads;
 use crate::plugins::{
-    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_ports, node_resources,
-    node_unschedulable, node_volume_limits, normalize, taint_toleration, volume_binding, volume_restrictions,
-    volume_zone,
+    Cause, Plugin, balanced_allocation, image_locality, node_affinity, node_resources, normalize,
+    taint_toleration,
 };
 use crate::state::{Entry, Slot, State, World};
 
@@ -42,6 +43,9 @@ enum Effect {
 pub(crate) struct Template {
     class: Arc<Class>,
     local: Vec<Local>,
+    ranks: Ranks,
+    /// Whether a node was seen whose score depends on which others there are.
+    is_relative: bool,
     images: (usize, Vec<u32>),
     hard: Spreads,
     soft: Spreads,
@@ -67,6 +71,17 @@ pub(crate) struct Look<'a> {
     pub(crate) world: &'a World,
 }
 
+/// A node chosen.
+#[derive(Debug)]
+pub(crate) struct Best {
+    /// The node.
+    pub(crate) slot: Slot,
+    /// How many were looked at.
+    pub(crate) seen: usize,
+    /// How many of them would do.
+    pub(crate) feasible: usize,
+}
+
 impl Template {
     /// Compiles a class.
     pub(crate) fn new(class: &Arc<Class>, profile: &Profile, state: &mut State, world: &World) -> Self {
@@ -78,6 +93,8 @@ impl Template {
         let mut template = Self {
             class: Arc::clone(class),
             local: Vec::new(),
+            ranks: Ranks::default(),
+            is_relative: false,
             images: (0, Vec::new()),
             hard: spreads(state, "DoNotSchedule", filters(Plugin::PodTopologySpread)),
             soft: spreads(state, "ScheduleAnyway", profile.weight(Plugin::PodTopologySpread) != 0),
@@ -123,6 +140,7 @@ impl Template {
         if self.images != images {
             self.images = images;
             self.local.iter_mut().for_each(|l| l.version = 0);
+            self.ranks = Ranks::default();
         }
     }
 
@@ -191,18 +209,59 @@ impl Template {
         self.local(look, slot).cause.or_else(|| self.wider(look, slot, Shift::default()))
     }
 
-    /// Whether what one node alone shows is all that is asked of nodes: [`Template::check_alone`] then says all that
-    /// [`Template::check`] does.
-    pub(crate) fn is_local(&self, look: &Look<'_>) -> bool {
+    /// Whether what one node alone shows is all that is asked of nodes.
+    fn is_local(&self, look: &Look<'_>) -> bool {
         let has_volumes = !(look.pod.volumes.is_empty() && look.pod.disks.is_empty());
         let has_terms = look.profile.filters.has(Plugin::InterPodAffinity) && self.terms.has_filters();
         !has_volumes && !has_terms && self.hard.is_empty()
     }
 
-    /// Whether a node refuses the pod for what it shows alone, and why.
-    #[inline]
-    pub(crate) fn check_alone(&mut self, look: &Look<'_>, slot: Slot) -> Option<Cause> {
-        self.local(look, slot).cause
+    /// The best of the first nodes that will do (of equally good ones any), where each is worth what it shows alone: what
+    /// scanning and scoring one by one would give. `None` when it is not so, or when no node will do.
+    pub(crate) fn best_alone(
+        &mut self,
+        look: &Look<'_>,
+        window: Window,
+        chance: impl FnOnce(usize) -> usize,
+    ) -> Option<Best> {
+        let is_summed = !self.soft.is_empty() || self.terms.has_scores();
+        if is_summed || self.is_relative || !self.is_local(look) {
+            return None;
+        }
+        let found = self.pass(look, window);
+        if found.feasible == 0 || self.is_relative {
+            return None;
+        }
+        let n = if found.feasible > 1 { chance(found.ties) } else { 0 };
+        let position = self.ranks.nth_best(window, &found, n)?;
+        let slot = look.state.nodes.order()[position];
+        Some(Best { slot, seen: found.seen, feasible: found.feasible })
+    }
+
+    /// The first nodes that will do, where each says so alone, and how many were looked at. `None` when it is not so, or when
+    /// no node will do.
+    pub(crate) fn feasible_alone(&mut self, look: &Look<'_>, window: Window) -> Option<(Vec<Slot>, usize)> {
+        if !self.is_local(look) {
+            return None;
+        }
+        let found = self.pass(look, window);
+        let order = look.state.nodes.order();
+        let mut feasible = Vec::with_capacity(found.feasible);
+        feasible.extend(self.ranks.feasible(window, &found).map(|position| order[position]));
+        (!feasible.is_empty()).then_some((feasible, found.seen))
+    }
+
+    /// Ranks the nodes of a window.
+    fn pass(&mut self, look: &Look<'_>, window: Window) -> Found {
+        let nodes = &look.state.nodes;
+        let mut ranks = std::mem::take(&mut self.ranks);
+        ranks.catch_up(nodes);
+        let found = ranks.find(window, |position| match self.local(look, nodes.order()[position]) {
+            Local { cause: Some(_), .. } => REFUSED,
+            local => local.score,
+        });
+        self.ranks = ranks;
+        found
     }
 
     /// The same with pods thought away from the node or onto it. Their effects must be known ([`Template::learn`]).
@@ -230,7 +289,9 @@ impl Template {
     fn local(&mut self, look: &Look<'_>, slot: Slot) -> &Local {
         let version = look.state.nodes.version(slot);
         if self.local[slot as usize].version != version {
-            self.local[slot as usize] = self.look_at(look, slot, version);
+            let local = self.look_at(look, slot, version);
+            self.is_relative |= local.taints != 0 || local.preferred != 0;
+            self.local[slot as usize] = local;
         }
         &self.local[slot as usize]
     }
@@ -301,10 +362,13 @@ impl Template {
     pub(crate) fn scores(&self, look: &Look<'_>, slots: &[Slot]) -> Vec<i64> {
         let profile = look.profile;
         let local = |slot: &Slot| &self.local[*slot as usize];
-        let most_taints = slots.iter().map(|s| local(s).taints).max().unwrap_or(0).into();
-        let most_preferred = slots.iter().map(|s| local(s).preferred).max().unwrap_or(0).into();
         let (taints, preferred) =
             (profile.weight(Plugin::TaintToleration), profile.weight(Plugin::NodeAffinity));
+        let most = |of: &dyn Fn(&Local) -> i64| match self.is_relative {
+            true => slots.iter().map(|slot| of(local(slot))).max().unwrap_or(0),
+            false => 0,
+        };
+        let (most_taints, most_preferred) = (most(&|l| l.taints.into()), most(&|l| l.preferred.into()));
         // mostly there is nothing to normalize, and the same for every node
         let same = (most_taints == 0 && most_preferred == 0)
             .then(|| taints * normalize(0, 0, true) + preferred * normalize(0, 0, false));
@@ -335,65 +399,4 @@ impl Template {
             other => other.reasons().into_iter().map(str::to_owned).collect(),
         }
     }
-}
-
-/// The pods of a node as they would be.
-fn pods<'a>(look: &Look<'a>, slot: Slot, shift: Shift<'a>) -> impl Iterator<Item = &'a Pod> {
-    let stays = move |pod: &&Arc<Pod>| !shift.removed.iter().any(|r| r.uid == pod.uid);
-    look.state.nodes.pods(slot).iter().filter(stays).chain(shift.added).map(AsRef::as_ref)
-}
-
-/// The first plugin, in upstream's order, to refuse for what one node alone shows.
-fn local_cause(class: &Class, look: &Look<'_>, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
-    let (profile, nodes) = (look.profile, &look.state.nodes);
-    let node = nodes.node(slot)?;
-    let on = |plugin| profile.filters.has(plugin);
-    if on(Plugin::NodeUnschedulable)
-        && let Some(cause) = node_unschedulable::filter(class, node)
-    {
-        return Some(cause);
-    }
-    if on(Plugin::TaintToleration)
-        && let Some(cause) = taint_toleration::filter(class, node)
-    {
-        return Some(cause);
-    }
-    if on(Plugin::NodeAffinity)
-        && let Some(cause) = node_affinity::filter(class, &profile.node_affinity, node)
-    {
-        return Some(cause);
-    }
-    if on(Plugin::NodePorts)
-        && let Some(cause) = node_ports::filter(class, pods(look, slot, shift))
-    {
-        return Some(cause);
-    }
-    if on(Plugin::NodeResourcesFit) {
-        return node_resources::filter(class, &profile.resources, nodes, slot, shift);
-    }
-    None
-}
-
-fn volumes_cause(look: &Look<'_>, own: &Own, slot: Slot, shift: Shift<'_>) -> Option<Cause> {
-    let node = look.state.nodes.node(slot)?;
-    let on = |plugin| look.profile.filters.has(plugin);
-    if on(Plugin::VolumeRestrictions) {
-        let pods = pods(look, slot, shift);
-        if let Some(cause) =
-            volume_restrictions::filter(look.state, look.pod, &own.exclusive, shift.removed, pods)
-        {
-            return Some(cause);
-        }
-    }
-    if on(Plugin::NodeVolumeLimits)
-        && let Some(cause) = node_volume_limits::filter(look.world, look.pod, node, pods(look, slot, shift))
-    {
-        return Some(cause);
-    }
-    if let Some(claims) = &own.claims
-        && let Err(conflict) = volume_binding::find_volumes(look.world, claims, node)
-    {
-        return Some(Cause::Volumes(conflict));
-    }
-    volume_zone::filter(&own.zones, node)
 }
