@@ -35,6 +35,8 @@ PHASES = [
     ("some are back", {"steady", "alone"}, 30),
 ]
 """Which nodes renew their leases, and for how many seconds."""
+GONE = "stopped"
+"""The node that is deleted in the end."""
 
 
 def now(name: str) -> datetime:
@@ -99,7 +101,15 @@ class World:
             time.sleep(seconds)  # the controller's own periods are what passes
             self.connection = self.cluster.connect()  # one that rests is closed
             found[title] = {name: self.outcome(name) for name in ZONES}
+        found["one is deleted"] = {GONE: self.removal(GONE)}
         return found
+
+    def removal(self, name: str) -> Object:
+        """What was said of a node that is deleted, and of its pod."""
+        self.call("DELETE", f"{NODES}/{name}")
+        time.sleep(12)  # two looks at all nodes
+        self.connection = self.cluster.connect()
+        return {"conditions": {}, "taints": [], "events": self.events(name)}
 
     def outcome(self, name: str) -> Object:
         """A node's conditions and taints, whether its pod is ready, and what was said of both."""
@@ -156,11 +166,12 @@ def main() -> None:
         for name, outcome in nodes.items():
             mine = ours[title][name]
             taints = ", ".join(f"{key.rsplit('/')[-1]}:{effect}" for key, effect, _ in outcome["taints"])
-            print(f"{'same' if mine == outcome else 'DIFFERS'}  {title}: {name}: {outcome['conditions']['Ready'][0]}, {taints or 'no taints'}")
+            ready = outcome["conditions"].get("Ready", ["gone"])[0]
+            print(f"{'same' if mine == outcome else 'DIFFERS'}  {title}: {name}: {ready}, {taints or 'no taints'}")
             for part in (part for part in outcome if outcome[part] != mine[part]):
                 print(f"  {part}\n    upstream {outcome[part]}\n    ours     {mine[part]}")
     assert ours == theirs, "see above"
-    print(f"{len(ZONES)} nodes in {len(PHASES)} phases, equal in conditions, taints, labels, pods and events")
+    print(f"{len(ZONES)} nodes in {len(PHASES)} phases, equal in conditions, taints, labels, pods and events, those of a deletion too")
 
 
 if __name__ == "__main__":

@@ -202,8 +202,8 @@ class Plane:
         }))
         role = subprocess.run([str(binary), "role"], capture_output=True, text=True, check=True).stdout
         self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", data=role)
-        name = "k3s-rs:controller"  # what the role is called; it may have come with its binding
-        binding = ["create", "clusterrolebinding", name, f"--clusterrole={name}", "--user=system:kube-controller-manager"]
+        bound = "k3s-rs:controller"  # what the role is called; it may have come with its binding
+        binding = ["create", "clusterrolebinding", bound, f"--clusterrole={bound}", "--user=system:kube-controller-manager"]
         self.kubectl(*binding, check=False)
         return self.run(name, [str(binary), "--config", str(config)])
 

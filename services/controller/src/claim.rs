@@ -54,8 +54,10 @@ pub(crate) fn claim<'a, O: Selects, K: Kind>(
     plan: &mut Plan,
 ) -> Vec<&'a Arc<K>> {
     let mut claimed = Vec::new();
+    let selector = owner.selector();
+    let selects = |object: &K| selector.as_ref().is_some_and(|s| matches(s, object));
     for object in view.owned::<K>(owner.uid()) {
-        if owner.selects(object.as_ref()) {
+        if selects(object) {
             claimed.push(object);
         } else if !owner.deleting() {
             let others: Vec<_> = object.owners().iter().filter(|o| o.uid != owner.uid()).cloned().collect();
@@ -64,7 +66,7 @@ pub(crate) fn claim<'a, O: Selects, K: Kind>(
     }
     if !owner.deleting() {
         let orphans = view.orphans::<K>(owner.namespace());
-        for orphan in orphans.into_iter().filter(|o| !o.deleting() && owner.selects(o.as_ref())) {
+        for orphan in orphans.into_iter().filter(|o| !o.deleting() && selects(o)) {
             let mut owners = orphan.owners().to_vec();
             owners.push(owner.owner_reference());
             plan.hand_over(orphan.as_ref(), &owners).together();

@@ -36,7 +36,9 @@ impl Controller for EphemeralVolumes {
             let owner = claim.controller().filter(|o| o.kind == "Pod");
             owner.map(|o| Key::new(claim.namespace(), o.name.clone())).into_iter().collect()
         });
-        vec![Watch::root::<Pod>(), of_claim]
+        let asks = |pod: &Pod| pod.volumes.iter().any(|v| v.ephemeral.is_some());
+        let of_pod = Watch::root::<Pod>().when::<Pod>(move |_, new| new.is_some_and(asks));
+        vec![of_pod, of_claim]
     }
 
     fn writes(&self) -> Vec<Permit> {

@@ -86,9 +86,10 @@ pub async fn run(settings: Settings, mut context: daemon::Context) -> anyhow::Re
             () = context.shutdown.wait() => return Ok(()),
         }
     }
-    let metrics = Metrics::default();
+    let controllers = chosen(&settings)?;
+    let metrics = Metrics::of(&controllers);
     context.metrics.register(|registry| metrics.register(registry));
-    let runtime = Runtime::new(client.clone(), chosen(&settings)?, metrics);
+    let runtime = Runtime::new(client.clone(), controllers, metrics);
     let caches = runtime.caches();
     context.health.add("caches", move || {
         let missing = caches.missing();

@@ -56,10 +56,21 @@ pub(crate) fn pod_from<O: Kind>(template: &PodTemplateSpec, owner: &O) -> NewPod
 
 /// Adds a pod's creation with upstream's events.
 pub(crate) fn create_pod<O: Kind>(plan: &mut Plan, owner: &O, pod: &NewPod) -> Result<(), Error> {
-    plan.create(pod)?.together().events(
-        Event::normal(owner, "SuccessfulCreate", "Created pod: {name}"),
-        Event::warning(owner, "FailedCreate", "Error creating: {error}"),
-    );
+    create_pods(plan, owner, pod, 1)
+}
+
+/// Adds the creation of as many pods, alike but for their names.
+pub(crate) fn create_pods<O: Kind>(
+    plan: &mut Plan,
+    owner: &O,
+    pod: &NewPod,
+    count: usize,
+) -> Result<(), Error> {
+    let made = Event::normal(owner, "SuccessfulCreate", "Created pod: {name}");
+    let failed = Event::warning(owner, "FailedCreate", "Error creating: {error}");
+    for write in plan.create_many(pod, count)? {
+        write.together().events(made.clone(), failed.clone());
+    }
     Ok(())
 }
 
@@ -137,10 +148,7 @@ impl<O: Selects> Set<'_, O> {
                 let missing = usize::try_from(self.desired - have).unwrap_or(0).min(BURST);
                 // after failures one at a time, so that a full quota is not asked 500 times
                 let missing = if failed(ask.failures, "create").is_some() { 1 } else { missing };
-                let pod = pod_from(self.template, self.owner);
-                for _ in 0..missing {
-                    create_pod(plan, self.owner, &pod)?;
-                }
+                create_pods(plan, self.owner, &pod_from(self.template, self.owner), missing)?;
             } else if have > self.desired {
                 let surplus = usize::try_from(have - self.desired).unwrap_or(0).min(BURST);
                 let related = self.related(ask.view);
@@ -245,10 +253,11 @@ impl Controller for ReplicaSets {
     }
 }
 
-/// The status goes ahead of pods that may fail to be made.
+/// The status does not wait for pods, which may fail to be made.
 fn status_first<K: Kind + Body>(plan: &mut Plan, old: &K, new: &K) -> Result<(), Error> {
     let mut first = Plan::nothing();
     first.update_status(old, new)?;
+    first.writes.iter_mut().for_each(|write| write.together = true);
     first.writes.append(&mut plan.writes);
     plan.writes = first.writes;
     Ok(())

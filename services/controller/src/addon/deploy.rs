@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use client::{Client, DeleteOptions, Key, ListParams, Patch, PatchParams, Propagation, Resource};
 use meta::Reason;
@@ -303,7 +304,7 @@ impl Deployer {
             uid: addon.metadata.uid.clone(),
             resource_version: addon.metadata.resource_version.clone(),
         };
-        self.recorder.record(COMPONENT, Event { about, level, reason, message });
+        self.recorder.record(COMPONENT, Event { about: Arc::new(about), level, reason, message });
     }
 }
 

@@ -48,7 +48,9 @@ impl Controller for Deployments {
             let deployment = set.and_then(|s| s.controller()).filter(|o| o.kind == "Deployment");
             deployment.map(|d| Key::new(pod.namespace(), d.name.clone())).into_iter().collect()
         });
-        vec![Watch::root::<Deployment>(), claimed::<ReplicaSet, Deployment>(), by_pod]
+        // the sets tell of all else: one that recreates waits for old pods to end
+        let by_end = by_pod.when::<Pod>(|_, new| new.is_none_or(is_terminal));
+        vec![Watch::root::<Deployment>(), claimed::<ReplicaSet, Deployment>(), by_end]
     }
 
     fn writes(&self) -> Vec<Permit> {

@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::claim::{Selects as _, claim, claimed};
 use crate::common::{created, is_active, is_ready, phase, time};
-use crate::replicas::{create_pod, delete_pod};
+use crate::replicas::{create_pod, create_pods, delete_pod};
 use indexes::{parse_indexes, print_indexes};
 
 const TRACKING: &str = "batch.kubernetes.io/job-tracking";
@@ -373,9 +373,7 @@ impl<'a> Work<'a> {
             }
         } else {
             let pod = self.pod();
-            for _ in 0..missing {
-                create_pod(&mut self.plan, self.job.as_ref(), &pod)?;
-            }
+            create_pods(&mut self.plan, self.job.as_ref(), &pod, missing)?;
         }
         Ok(())
     }

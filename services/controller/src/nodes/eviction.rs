@@ -2,15 +2,19 @@
 //!
 //! # Upstream
 //! `pkg/controller/tainteviction`
+//!
+//! # Differs
+//! The latency of deletions is measured in seconds; upstream multiplies its nanoseconds by a thousand million more.
 
 use std::time::Duration;
 
 use client::{DeleteOptions, Key, Patch, Preconditions};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Taint};
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
+use reconcile::{Ask, Controller, Error, Event, Kind, Metric, Permit, Plan, Pod, Sample, Watch};
 use serde_json::json;
 
+use super::metrics::{DELETION_SECONDS, DELETIONS};
 use crate::common::{is_terminal, node_name};
 use crate::daemonset::tolerates;
 
@@ -47,6 +51,10 @@ impl Controller for TaintEviction {
 
     fn writes(&self) -> Vec<Permit> {
         vec![Permit::of::<Pod>("delete"), Permit::sub::<Pod>("status", "patch")]
+    }
+
+    fn metrics(&self) -> Vec<&'static Metric> {
+        vec![&DELETIONS, &DELETION_SECONDS]
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
@@ -88,7 +96,8 @@ impl Controller for TaintEviction {
         let message = format!("Marking for deletion Pod {}", pod.key());
         plan.events.push(Event::normal(pod.as_ref(), "TaintManagerEviction", message));
         let preconditions = Some(Preconditions { uid: Some(pod.uid().into()), resource_version: None });
-        plan.delete_with(pod.as_ref(), DeleteOptions { preconditions, ..DeleteOptions::default() });
+        plan.delete_with(pod.as_ref(), DeleteOptions { preconditions, ..DeleteOptions::default() })
+            .measured([Sample::of(&DELETIONS, 1.0), Sample::since(&DELETION_SECONDS, due)]);
         Ok(plan)
     }
 }

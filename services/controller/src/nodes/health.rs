@@ -49,6 +49,11 @@ impl Health {
         (Self { uid: node.uid().to_owned(), heartbeat, renewed, seen }, before.is_none())
     }
 
+    /// The uid of the node it is of.
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
     /// Whether the node has said nothing for too long.
     pub(super) fn is_silent(&self, now: Timestamp) -> bool {
         let grace = if self.heartbeat.is_some() { GRACE } else { STARTUP_GRACE };

@@ -4,10 +4,11 @@
 //! `pkg/controller/nodelifecycle`
 //!
 //! # Differs
-//! No event tells that a node was removed. Pods of a node that was not ready when it fell silent are not ready then either.
+//! How long a look at all nodes takes is not measured. Pods of a node that was not ready when it fell silent are not ready then either.
 
 mod eviction;
 mod health;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod zones;
@@ -17,17 +18,21 @@ use std::time::Duration;
 
 use client::Patch;
 use jiff::Timestamp;
+use k8s_openapi::Resource as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use reconcile::{Ask, Controller, Error, Event, Kind, Permit, Plan, Pod, Watch};
+use reconcile::{
+    Ask, Controller, Error, Event, Involved, Kind, Level, Metric, Permit, Plan, Pod, Sample, Watch,
+};
 use serde_json::json;
 
 use crate::common::is_ready;
 use health::{Health, silence};
-use zones::{Leave, given_up, leave};
+use zones::{Leave, Zones, given_up, zone};
 
 pub(crate) use eviction::TaintEviction;
+pub(crate) use metrics::DELETION_BUCKETS;
 
 /// Conditions and taints of nodes.
 #[derive(Debug)]
@@ -71,7 +76,7 @@ fn taint(key: &str, effect: &str, now: Timestamp) -> Taint {
 }
 
 /// The taint a node's pods have to go for, and when to look again.
-fn by_silence(ask: &Ask<'_>, node: &Node) -> (Option<Taint>, Option<Duration>) {
+fn by_silence(zones: &Zones, node: &Node, now: Timestamp) -> (Option<Taint>, Option<Duration>) {
     let known = given_up(node);
     let Some(ready) = condition(node, "Ready") else { return (known.cloned(), None) };
     let key = match ready.status.as_str() {
@@ -79,8 +84,8 @@ fn by_silence(ask: &Ask<'_>, node: &Node) -> (Option<Taint>, Option<Duration>) {
         "False" => "not-ready",
         _ => "unreachable",
     };
-    let gone = taint(key, "NoExecute", ask.now);
-    let (may, again) = match leave(ask, node) {
+    let gone = taint(key, "NoExecute", now);
+    let (may, again) = match zones.leave(node, now) {
         Leave::Nobody => return (None, None),
         Leave::Now => (true, None),
         Leave::Later(after) => (false, Some(after)),
@@ -134,32 +139,49 @@ impl Controller for Lifecycle {
         ]
     }
 
+    fn metrics(&self) -> Vec<&'static Metric> {
+        metrics::ZONES.to_vec()
+    }
+
+    fn worked(&self) -> Option<&'static Metric> {
+        Some(&metrics::UPDATE)
+    }
+
     fn period(&self) -> Option<Duration> {
         Some(LOOK)
     }
 
     fn plan(&self, ask: &Ask<'_>) -> Result<Plan, Error> {
         let mut plan = Plan::nothing();
-        let Some(node) = ask.view.get::<Node>(ask.key) else { return Ok(plan) };
+        let name = &ask.key.name;
+        let Some(node) = ask.view.get::<Node>(ask.key) else {
+            if let Some(known) = ask.remembered::<Health>() {
+                let message = format!("Node {name} event: Removing Node {name} from Controller");
+                plan.events.push(event(name, known.uid(), "RemovingNode", message));
+            }
+            return Ok(plan);
+        };
+        let zones = Zones::of(ask, &mut plan);
         let (health, is_new) = Health::of(ask, node);
         if is_new {
-            let message = format!("Node {0} event: Registered Node {0} in Controller", node.name());
-            plan.events.push(Event::normal(node.as_ref(), "RegisteredNode", message));
+            let message = format!("Node {name} event: Registered Node {name} in Controller");
+            plan.events.push(event(name, node.uid(), "RegisteredNode", message));
         }
         let mut next = Arc::clone(node); // copied only to be changed: all nodes are looked at all the time
         if health.is_silent(ask.now) {
             silence(Arc::make_mut(&mut next), ask.now);
             let was = condition(node, "Ready").map(|c| c.status.as_str());
             if plan.update_status(node.as_ref(), next.as_ref())? && was == Some("True") {
-                let message = format!("Node {} status is now: NodeNotReady", node.name());
-                plan.events.push(Event::normal(node.as_ref(), "NodeNotReady", message));
+                let message = format!("Node {name} status is now: NodeNotReady");
+                plan.events.push(event(name, node.uid(), "NodeNotReady", message));
             }
         }
         if ask.remembered() != Some(&health) {
             plan.remember(health);
         }
         let mut wanted = by_condition(&next, ask.now);
-        let (left, again) = by_silence(ask, &next);
+        let (left, again) = by_silence(&zones, &next, ask.now);
+        let evicts = left.is_some() && given_up(node).is_none();
         wanted.extend(left);
         if let Some(after) = again {
             plan.again(after);
@@ -169,7 +191,8 @@ impl Controller for Lifecycle {
         if plan.writes.is_empty() && !renewed.iter().eq(taints(node)) {
             let patch = json!({"metadata": {"uid": node.uid(), "resourceVersion": node.metadata.resource_version},
                 "spec": {"taints": renewed}});
-            plan.patch(node.as_ref(), "", Patch::Merge(patch));
+            let eviction = evicts.then(|| Sample::under(&metrics::EVICTIONS, zone(node), 1.0));
+            plan.patch(node.as_ref(), "", Patch::Merge(patch)).measured(eviction);
         }
         labels(&mut plan, node);
         if condition(&next, "Ready").is_some_and(|c| c.reason.as_deref() == Some(health::STOPPED)) {
@@ -177,6 +200,18 @@ impl Controller for Lifecycle {
         }
         Ok(plan)
     }
+}
+
+/// An event of a node, which upstream names without its revision.
+fn event(name: &str, uid: &str, reason: &'static str, message: String) -> Event {
+    let about = Involved {
+        api_version: Node::API_VERSION.into(),
+        kind: Node::KIND.into(),
+        name: name.into(),
+        uid: uid.into(),
+        ..Involved::default()
+    };
+    Event { about: Arc::new(about), level: Level::Normal, reason, message }
 }
 
 /// The beta labels follow the stable ones.

@@ -8,7 +8,7 @@ use reconcile::Kind;
 use reconcile::kit::World;
 use serde_json::json;
 
-use super::Lifecycle;
+use super::{Lifecycle, zones};
 use crate::properties::{object, start};
 
 /// Nodes that have reported once, the second half of them by clocks that are an hour behind.
@@ -89,4 +89,45 @@ fn when_all_fall_silent_those_given_up_come_back() {
     assert_eq!(pass(&mut world, 70, 0).len(), 1, "given up before the others fell silent");
     assert!(!world.all::<Node>().iter().any(|n| tainted(n, "NoExecute")));
     assert!(world.all::<Node>().iter().all(|n| tainted(n, "NoSchedule")));
+}
+
+#[test]
+fn that_a_node_goes_is_told_once() {
+    let (mut world, key) = (cluster(2), Key::new("", "n1"));
+    pass(&mut world, 10, 2);
+    let uid = world.all::<Node>().iter().find(|n| n.name() == "n1").map(|n| n.uid().to_owned()).unwrap();
+    world.remove::<Node>(&key);
+    let told = world.plan(&Lifecycle, &key).unwrap().events;
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].reason, &told[0].about.uid), ("RemovingNode", &uid));
+    assert_eq!(told[0].message, "Node n1 event: Removing Node n1 from Controller");
+    world.settle(&Lifecycle, &key, 10).unwrap();
+    assert_eq!(world.plan(&Lifecycle, &key).unwrap().events, []);
+}
+
+#[test]
+fn zones_are_named_as_upstream_names_them() {
+    let named = |labels| zones::zone(&object(json!({"metadata": {"name": "n", "labels": labels}})));
+    assert_eq!(named(json!({})), "");
+    let new = json!({"topology.kubernetes.io/region": "r", "topology.kubernetes.io/zone": "z"});
+    assert_eq!(named(new), "r:\0:z");
+    assert_eq!(named(json!({"failure-domain.beta.kubernetes.io/zone": "z"})), ":\0:z");
+}
+
+/// To count them for each node would take seconds.
+#[test]
+fn thousands_of_silent_nodes_are_counted_once_a_look() {
+    let mut world = cluster(5000);
+    world.sweep(&Lifecycle).unwrap();
+    for seconds in [55, 60] {
+        world.now = Timestamp::from_second(start().as_second() + seconds).unwrap();
+        let plans = world.sweep(&Lifecycle).unwrap();
+        assert_eq!(plans.iter().filter(|p| p.writes.len() == 1).count(), 5000, "after {seconds} s");
+        assert_eq!(plans.iter().filter(|p| p.shared.is_some()).count(), 1);
+        for plan in plans {
+            plan.writes.iter().for_each(|write| world.apply(write).unwrap());
+        }
+    }
+    world.now = Timestamp::from_second(start().as_second() + 65).unwrap();
+    assert!(world.sweep(&Lifecycle).unwrap().iter().all(|p| p.is_quiet()));
 }

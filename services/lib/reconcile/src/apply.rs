@@ -2,19 +2,21 @@
 
 use std::any::TypeId;
 
-use client::{Client, Key, PatchParams};
+use client::{Client, Key, PatchParams, Resource};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde::Deserialize;
 
 use crate::events::Recorder;
 use crate::expect::{Expect, Unsure};
-use crate::name;
-use crate::{Caches, Controller, Event, Failure, Op, Permit, Write};
+use crate::name::{self, Named};
+use crate::{Caches, Controller, Event, Failure, Metrics, Op, Permit, Write};
 
 /// How many writes of a plan run at once at first: what is refused is refused to few.
 const TOGETHER: usize = 16;
-/// And at most, one more for each that succeeded.
+/// How many more for each that was answered: four times as many in each round, so that few rounds wait for a disk.
+const GROWTH: usize = 3;
+/// And at most.
 const TOGETHER_MOST: usize = 128;
 
 /// What an answer says of the object written.
@@ -47,12 +49,28 @@ pub(crate) struct Outcome {
     pub(crate) failures: Vec<Failure>,
     /// Something changed meanwhile: not an error, plan again.
     pub(crate) conflict: bool,
+    /// The kind of the resource written last: mostly of all.
+    kind: Option<(Resource, Option<TypeId>)>,
+}
+
+impl Outcome {
+    fn kind_of(&mut self, caches: &Caches, resource: &Resource) -> Option<TypeId> {
+        match &self.kind {
+            Some((known, kind)) if known == resource => *kind,
+            _ => {
+                let kind = caches.kind_of(resource);
+                self.kind = Some((resource.clone(), kind));
+                kind
+            }
+        }
+    }
 }
 
 pub(crate) struct Applier<'a> {
     pub(crate) client: &'a Client,
     pub(crate) caches: &'a Caches,
     pub(crate) recorder: &'a Recorder,
+    pub(crate) metrics: &'a Metrics,
     pub(crate) controller: &'a dyn Controller,
     pub(crate) permits: &'a [Permit],
 }
@@ -76,7 +94,7 @@ impl Applier<'_> {
                 }
                 let Some((write, result)) = running.next().await else { break };
                 self.note(write, result, &mut outcome);
-                most = (most + 1).min(TOGETHER_MOST);
+                most = (most + GROWTH).min(TOGETHER_MOST);
             }
             if outcome.conflict || !outcome.failures.is_empty() {
                 break;
@@ -88,18 +106,20 @@ impl Applier<'_> {
     /// A name made from a prefix is made here and not by the server, so that it can be asked for when the answer is
     /// lost. A name that is taken is made anew as upstream's server does.
     async fn one(&self, mut write: Write) -> (Write, Result<Written, client::Error>) {
-        let made = name::make(&mut write);
-        let mut result = self.send(&write).await;
-        for _ in 1..name::ATTEMPTS {
+        let Some(prefix) = name::prefix(&write) else {
+            let result = self.send(&write).await;
+            return (write, result);
+        };
+        let mut tried = 0;
+        loop {
+            write.key.name = name::make(&prefix);
+            let result = self.send(&write).await;
+            tried += 1;
             let taken = result.as_ref().is_err_and(|e| e.is(meta::Reason::AlreadyExists));
-            if !made || !taken {
-                break;
+            if !taken || tried == name::ATTEMPTS {
+                return (write, result);
             }
-            name::forget(&mut write);
-            name::make(&mut write);
-            result = self.send(&write).await;
         }
-        (write, result)
     }
 
     async fn send(&self, write: &Write) -> Result<Written, client::Error> {
@@ -119,7 +139,8 @@ impl Applier<'_> {
         let bytes = match &write.op {
             Op::Create(object) => {
                 let path = write.resource.collection(&write.key.namespace);
-                self.client.post(format!("{path}?fieldManager={manager}"), object).await?
+                let named = Named { object, name: &write.key.name };
+                self.client.post(format!("{path}?fieldManager={manager}"), &named).await?
             }
             Op::Patch { subresource, patch } => {
                 let params = PatchParams { subresource, field_manager: manager };
@@ -136,10 +157,11 @@ impl Applier<'_> {
     fn note(&self, write: Write, result: Result<Written, client::Error>, outcome: &mut Outcome) {
         match result {
             Ok(answer) => {
+                self.metrics.measure(write.samples);
                 if let Some(event) = write.on_ok {
                     self.record(event, "{name}", &answer.metadata.name);
                 }
-                if let Some(kind) = self.caches.kind_of(&write.resource) {
+                if let Some(kind) = outcome.kind_of(self.caches, &write.resource) {
                     outcome.expects.extend(expect(kind, write.key, &write.op, &answer));
                 }
             }
@@ -159,7 +181,7 @@ impl Applier<'_> {
                 let message = error.to_string();
                 if matches!(write.op, Op::Create(_))
                     && error.leaves_unsure()
-                    && let Some(kind) = self.caches.kind_of(&write.resource)
+                    && let Some(kind) = outcome.kind_of(self.caches, &write.resource)
                 {
                     outcome.unsure.push(Unsure { kind, key: write.key.clone() });
                 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::kit::World;
-use crate::{Caches, Failure, Kind, Memory, Need, Plan, View};
+use crate::{Caches, Failure, Kind, Memory, Metric, Need, Plan, View};
 
 /// Why there is no plan; the key is tried again with backoff.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,11 @@ pub struct Ask<'a> {
     pub failures: &'a [Failure],
     /// What the API server answered to what the plan before this said it needs.
     pub answers: &'a [(Need, Answer)],
-    /// What the key's last plan wanted to be remembered; lost with the process.
+    /// What the key's last plan wanted to be remembered; lost with the process. Of an object that is gone one plan more is
+    /// told.
     pub memory: Option<&'a Memory>,
+    /// What the last plan of any key wanted all to see; lost with the process.
+    pub shared: Option<&'a Memory>,
 }
 
 /// An answer to a [`Need`].
@@ -75,6 +78,11 @@ impl<'a> Ask<'a> {
     pub fn remembered<T: 'static>(&self) -> Option<&'a T> {
         self.memory?.downcast_ref()
     }
+
+    /// What was shared, when it is of this type.
+    pub fn shared<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.shared?).downcast().ok() // one of another type is none
+    }
 }
 
 /// A control loop: a pure function from what is to what shall be written.
@@ -92,6 +100,16 @@ pub trait Controller: Send + Sync + 'static {
 
     /// What it may write.
     fn writes(&self) -> Vec<Permit>;
+
+    /// What it measures, beside what is measured of every controller.
+    fn metrics(&self) -> Vec<&'static Metric> {
+        Vec::new()
+    }
+
+    /// The metric of the seconds that work on a key takes, where upstream has one.
+    fn worked(&self) -> Option<&'static Metric> {
+        None
+    }
 
     /// How often every root key is planned without a change.
     fn period(&self) -> Option<Duration> {

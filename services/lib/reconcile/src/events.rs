@@ -4,6 +4,7 @@
 //! `k8s.io/client-go/tools/record/{event,events_cache}.go`
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,7 @@ pub struct Involved {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     /// What it is about.
-    pub about: Involved,
+    pub about: Arc<Involved>,
     /// How bad it is.
     pub level: Level,
     /// A word in camel case.
@@ -66,12 +67,12 @@ pub struct Event {
 impl Event {
     /// An event as it should be.
     pub fn normal<K: Kind>(about: &K, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { about: Involved::of(about), level: Level::Normal, reason, message: message.into() }
+        Self { about: Arc::new(Involved::of(about)), level: Level::Normal, reason, message: message.into() }
     }
 
     /// An event somebody should look at.
     pub fn warning<K: Kind>(about: &K, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { about: Involved::of(about), level: Level::Warning, reason, message: message.into() }
+        Self { about: Arc::new(Involved::of(about)), level: Level::Warning, reason, message: message.into() }
     }
 }
 
@@ -125,14 +126,14 @@ impl Recorder {
 struct Book {
     known: HashMap<(&'static str, Event), Recorded>,
     similar: HashMap<(&'static str, Event), (u32, Instant)>,
-    tokens: HashMap<(&'static str, Involved), (f64, Instant)>,
+    tokens: HashMap<(&'static str, Arc<Involved>), (f64, Instant)>,
 }
 
 impl Book {
     /// Whether the object's share of events is used up.
-    fn is_spam(&mut self, component: &'static str, about: &Involved) -> bool {
+    fn is_spam(&mut self, component: &'static str, about: &Arc<Involved>) -> bool {
         let now = Instant::now();
-        let (tokens, last) = self.tokens.entry((component, about.clone())).or_insert((BURST, now));
+        let (tokens, last) = self.tokens.entry((component, Arc::clone(about))).or_insert((BURST, now));
         *tokens = (*tokens + now.duration_since(*last).as_secs_f64() / REFILL_SECONDS).min(BURST);
         *last = now;
         if *tokens < 1.0 {
@@ -163,7 +164,7 @@ impl Book {
         mut event: Event,
     ) -> Result<(), client::Error> {
         // the same object at another revision is the same object
-        let revision = std::mem::take(&mut event.about.resource_version);
+        let revision = std::mem::take(&mut Arc::make_mut(&mut event.about).resource_version);
         if self.known.len() > REMEMBERED {
             self.known.clear();
             self.similar.clear();
@@ -196,12 +197,12 @@ impl Book {
         };
         let key = Key::new(namespace, format!("{}.{:016x}", event.about.name, unique(now)));
         let object = body(component, event, &key, &revision, now);
-        let created: Result<Value, _> = client.create(&events, &key.namespace, &object, component).await;
-        match created {
+        let path = format!("{}?fieldManager={component}", events.collection(&key.namespace));
+        match client.post(path, &object).await {
             // the namespace goes: nobody will read it
             Err(error) if error.is_not_found() || error.is(meta::Reason::Forbidden) => return Ok(()),
-            other => other?,
-        };
+            other => drop(other?),
+        }
         self.known.insert(id, Recorded { key, count: 1 });
         Ok(())
     }

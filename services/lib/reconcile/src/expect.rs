@@ -100,8 +100,12 @@ impl Expectations {
     pub(crate) fn stand(&self, root: &Key, caches: &Caches, seen: &Seen) -> Stand {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(wait) = known.get_mut(root) else { return Stand::Met };
-        wait.expects.retain(|expect| !is_met(expect, caches, seen));
+        // answers come in the order of revisions, about: as long as the last is not seen, the others need no look
+        while wait.expects.pop_if(|expect| is_met(expect, caches, seen)).is_some() {}
         let late = wait.until <= Instant::now();
+        if late {
+            wait.expects.retain(|expect| !is_met(expect, caches, seen));
+        }
         if late && !wait.asked {
             wait.unsure.extend(wait.expects.drain(..).map(Expect::unsure));
         }

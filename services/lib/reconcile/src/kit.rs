@@ -9,7 +9,8 @@ use client::{Key, Patch};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{Answer, Ask, Body, Controller, Error, Kind, Memory, Need, Op, Plan, Refusal, View, Write};
+use crate::memory::Memories;
+use crate::{Answer, Ask, Body, Controller, Error, Kind, Need, Op, Plan, Refusal, View, Write};
 
 /// Objects by plural and key, as an API server would hold them.
 #[derive(Clone, Default, Debug)]
@@ -19,7 +20,7 @@ pub struct World {
     /// How often objects of a plural changed, and the snapshot made since: most plans look at what has not changed.
     changes: BTreeMap<String, u64>,
     shown: RefCell<BTreeMap<&'static str, Shown>>,
-    memories: BTreeMap<Key, Memory>,
+    memories: BTreeMap<&'static str, Memories>,
     /// The time.
     pub now: Timestamp,
     /// What the API server answers to needs, by path; a path that is missing is not found.
@@ -95,6 +96,15 @@ impl World {
         key
     }
 
+    /// Takes an object away, as by somebody else.
+    pub fn remove<K: Kind>(&mut self, key: &Key) {
+        self.changed(K::URL_PATH_SEGMENT);
+        self.objects.remove(&(K::URL_PATH_SEGMENT.to_owned(), key.clone()));
+        for memories in self.memories.values_mut() {
+            memories.gone(key);
+        }
+    }
+
     fn changed(&mut self, plural: &str) {
         *self.changes.entry(plural.to_owned()).or_default() += 1;
     }
@@ -164,17 +174,37 @@ impl World {
         self.plan_of(controller, key, &self.view(controller)?)
     }
 
+    /// A controller's plans for all keys, as when it looks at everything: on one view, before any of them is applied.
+    ///
+    /// # Errors
+    /// The controller's.
+    pub fn sweep(&mut self, controller: &dyn Controller) -> Result<Vec<Plan>, Error> {
+        let (view, mut plans) = (self.view(controller)?, Vec::new());
+        for key in self.keys(controller)? {
+            let plan = self.plan_of(controller, &key, &view)?;
+            self.keep(controller, &key, &plan);
+            plans.push(plan);
+        }
+        Ok(plans)
+    }
+
+    fn keep(&mut self, controller: &dyn Controller, key: &Key, plan: &Plan) {
+        let memories = self.memories.entry(controller.name()).or_default();
+        memories.keep(key, &memories.recall(key), plan);
+    }
+
     fn plan_of(&self, controller: &dyn Controller, key: &Key, view: &View) -> Result<Plan, Error> {
         let mut answers: Vec<(Need, Answer)> = Vec::new();
+        let told = self.memories.get(controller.name()).map(|m| m.recall(key)).unwrap_or_default();
         loop {
-            let memory = self.memories.get(key);
             let plan = controller.plan(&Ask {
                 view,
                 key,
                 now: self.now,
                 failures: &[],
                 answers: &answers,
-                memory,
+                memory: told.own.as_ref(),
+                shared: told.shared.as_ref(),
             })?;
             if plan.needs.is_empty() {
                 return Ok(plan);
@@ -214,7 +244,7 @@ impl World {
                 return Err(KitError::Exists(write.key.to_string()));
             }
             Op::Create(object) => {
-                self.store(&plural, write.key.clone(), object.clone());
+                self.store(&plural, write.key.clone(), Value::clone(object));
             }
             Op::Delete(_) => {
                 let held = self
@@ -260,9 +290,7 @@ impl World {
     pub fn settle(&mut self, controller: &dyn Controller, key: &Key, most: usize) -> Result<usize, KitError> {
         for count in 0..most {
             let plan = self.check_plan(controller, key)?;
-            if let Some(memory) = plan.memory {
-                self.memories.insert(key.clone(), memory);
-            }
+            self.keep(controller, key, &plan);
             if plan.writes.is_empty() {
                 return Ok(count);
             }

@@ -13,6 +13,8 @@ mod events;
 mod expect;
 pub mod kit;
 mod lease;
+mod measure;
+mod memory;
 mod metrics;
 mod name;
 mod plan;
@@ -23,6 +25,7 @@ mod selector;
 pub use controller::{Answer, Ask, Controller, Error, Permit, Refusal, Watch};
 pub use events::{Event, Involved, Level, Recorder};
 pub use lease::{Election, lead};
+pub use measure::{Form, Metric, Sample};
 pub use metrics::Metrics;
 pub use objects::{
     Body, Caches, Container, ContainerStatus, Kind, Owners, Pod, View, Volume, Word, owners, word,

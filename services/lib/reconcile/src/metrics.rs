@@ -3,12 +3,18 @@
 //! # Upstream
 //! `k8s.io/component-base/metrics/prometheus/workqueue/metrics.go`
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::Controller;
+use crate::measure::{Metric, Sample, Series};
 
 /// Seconds: 10 ns to 1000 s by tens, as upstream.
 const BUCKETS: [f64; 12] = [1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1000.0];
@@ -38,6 +44,7 @@ pub struct Metrics {
     depth: Family<Named, Gauge>,
     waited: Family<Named, Histogram>,
     worked: Family<Named, Histogram>,
+    own: Arc<HashMap<&'static str, (&'static Metric, Series)>>,
 }
 
 /// What is counted of one queue.
@@ -66,11 +73,19 @@ impl Default for Metrics {
             depth: Family::default(),
             waited: Family::new_with_constructor(seconds),
             worked: Family::new_with_constructor(seconds),
+            own: Arc::default(),
         }
     }
 }
 
 impl Metrics {
+    /// What these controllers measure.
+    pub fn of(controllers: &[Box<dyn Controller>]) -> Self {
+        let own = controllers.iter().flat_map(|c| c.metrics().into_iter().chain(c.worked()));
+        let own = own.map(|metric| (metric.name, (metric, Series::new(metric))));
+        Self { own: Arc::new(own.collect()), ..Self::default() }
+    }
+
     /// Makes the metrics visible.
     pub fn register(&self, registry: &mut Registry) {
         registry.register("reconcile", "Plans by controller and result", self.plans.clone());
@@ -83,6 +98,9 @@ impl Metrics {
         registry.register("workqueue_queue_duration_seconds", waited, self.waited.clone());
         let worked = "How long in seconds processing an item from workqueue takes";
         registry.register("workqueue_work_duration_seconds", worked, self.worked.clone());
+        for (metric, series) in self.own.values() {
+            series.register(metric, registry);
+        }
     }
 
     pub(crate) fn queue(&self, name: &'static str) -> QueueMetrics {
@@ -93,6 +111,19 @@ impl Metrics {
             depth: self.depth.get_or_create(&labels).clone(),
             waited: self.waited.get_or_create(&labels).clone(),
             worked: self.worked.get_or_create(&labels).clone(),
+        }
+    }
+
+    /// Adds what a controller measured.
+    pub(crate) fn measure(&self, samples: impl IntoIterator<Item = Sample>) {
+        for sample in samples {
+            match self.own.get(sample.metric.name) {
+                Some((_, series)) => series.add(&sample),
+                None => tracing::error!(
+                    metric = sample.metric.name,
+                    "Controller does not declare what it measures"
+                ),
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 //! # Upstream
 //! `k8s.io/apiserver/pkg/storage/names/generate.go`, `pkg/registry/generic/registry/store.go` (Create)
 
-use serde_json::json;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use crate::{Op, Write};
 
@@ -13,24 +15,57 @@ const RANDOM: usize = 5;
 /// How many names are tried.
 pub(crate) const ATTEMPTS: usize = 8;
 
-/// Names what a write creates, if it has a prefix only. Gives whether it did.
-pub(crate) fn make(write: &mut Write) -> bool {
-    let Op::Create(object) = &mut write.op else { return false };
-    let Some(prefix) = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty()) else {
-        return false;
-    };
-    if !write.key.name.is_empty() {
-        return false;
-    }
-    let name = from(prefix, uuid::Uuid::new_v4().as_bytes());
-    object["metadata"]["name"] = json!(name);
-    write.key.name = name;
-    true
+/// The prefix of what a write creates, if it has no name.
+pub(crate) fn prefix(write: &Write) -> Option<String> {
+    let Op::Create(object) = &write.op else { return None };
+    let prefix = object["metadata"]["generateName"].as_str().filter(|p| !p.is_empty())?;
+    write.key.name.is_empty().then(|| prefix.to_owned())
 }
 
-/// Takes a made name away.
-pub(crate) fn forget(write: &mut Write) {
-    write.key.name.clear();
+/// A name nobody else is likely to make.
+pub(crate) fn make(prefix: &str) -> String {
+    from(prefix, uuid::Uuid::new_v4().as_bytes())
+}
+
+/// The JSON form of an object under a name: what is created in number is one tree.
+pub(crate) struct Named<'a> {
+    pub(crate) object: &'a Value,
+    /// Empty: the object's own.
+    pub(crate) name: &'a str,
+}
+
+impl Serialize for Named<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(fields) = self.object.as_object().filter(|_| !self.name.is_empty()) else {
+            return self.object.serialize(serializer);
+        };
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        for (field, value) in fields {
+            match value {
+                Value::Object(meta) if field == "metadata" => {
+                    map.serialize_entry(field, &NamedMeta { meta, name: self.name })?;
+                }
+                _ => map.serialize_entry(field, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+struct NamedMeta<'a> {
+    meta: &'a Map<String, Value>,
+    name: &'a str,
+}
+
+impl Serialize for NamedMeta<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name)?;
+        for (field, value) in self.meta.iter().filter(|(field, _)| *field != "name") {
+            map.serialize_entry(field, value)?;
+        }
+        map.end()
+    }
 }
 
 fn from(prefix: &str, random: &[u8]) -> String {
@@ -41,6 +76,8 @@ fn from(prefix: &str, random: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use client::{Key, Resource};
     use k8s_openapi::api::core::v1::Pod;
     use serde_json::json;
@@ -51,42 +88,43 @@ mod tests {
         Write {
             resource: Resource::of::<Pod>(),
             key: Key::new("ns", key),
-            op: Op::Create(json!({ "metadata": metadata })),
+            op: Op::Create(Arc::new(json!({ "metadata": metadata, "spec": {"name": "s"} }))),
             together: false,
             on_ok: None,
             on_err: None,
+            samples: Vec::new(),
         }
     }
 
     #[test]
     fn only_prefixes_are_completed() {
         for (key, metadata, made) in [
-            ("", json!({ "generateName": "web-" }), true),
-            ("", json!({}), false),
-            ("web-0", json!({ "name": "web-0", "generateName": "web-" }), false),
+            ("", json!({ "generateName": "web-" }), Some("web-")),
+            ("", json!({}), None),
+            ("web-0", json!({ "name": "web-0", "generateName": "web-" }), None),
         ] {
-            let mut write = write(key, metadata);
-            assert_eq!(make(&mut write), made);
-            if made {
-                assert!(
-                    write.key.name.starts_with("web-") && write.key.name.len() == 9,
-                    "{}",
-                    write.key.name
-                );
-            }
-            let Op::Create(object) = &write.op else { unreachable!() };
-            assert_eq!(object["metadata"]["name"].as_str().unwrap_or_default(), write.key.name);
+            assert_eq!(prefix(&write(key, metadata)).as_deref(), made);
         }
     }
 
     #[test]
     fn another_name_is_another() {
-        let mut write = write("", json!({ "generateName": "web-" }));
-        assert!(make(&mut write));
-        let first = write.key.name.clone();
-        forget(&mut write);
-        assert!(make(&mut write));
-        assert_ne!(first, write.key.name);
+        let name = make("web-");
+        assert!(name.starts_with("web-") && name.len() == 9, "{name}");
+        assert_ne!(name, make("web-"));
+    }
+
+    #[test]
+    fn one_tree_is_many_objects() {
+        let Op::Create(object) = write("", json!({ "generateName": "web-", "labels": {"a": "b"} })).op else {
+            unreachable!()
+        };
+        let posted = |object: &Value, name| serde_json::to_value(Named { object, name }).unwrap();
+        let mut named = Value::clone(&object);
+        assert_eq!(posted(&object, ""), named);
+        named["metadata"]["name"] = json!("web-x");
+        assert_eq!(posted(&object, "web-x"), named);
+        assert_eq!(posted(&named, "web-y")["metadata"]["name"], "web-y");
     }
 
     #[test]

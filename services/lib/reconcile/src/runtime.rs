@@ -11,15 +11,19 @@ use jiff::Timestamp;
 use objects::{Caches, Note};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::apply::{Applier, Written};
 use crate::events::Recorder;
 use crate::expect::{Expect, Expectations, Seen, Stand, Unsure};
-use crate::{Answer, Ask, Controller, Failure, Memory, Metrics, Need, Permit, Plan, Queue, Watch};
+use crate::memory::{Memories, Recalled};
+use crate::{Answer, Ask, Controller, Failure, Metrics, Need, Permit, Plan, Queue, Sample, View, Watch};
 
 /// Keys of one controller worked on at once.
 const CONCURRENT: usize = 8;
+/// Changes looked at by one view.
+const NOTES: usize = 256;
 /// How often a plan may ask for more before it must say something.
 const ROUNDS: usize = 16;
 /// How long to wait for a cache that lags behind a write, before looking again.
@@ -32,7 +36,7 @@ struct Worker {
     queue: Queue,
     expectations: Expectations,
     failures: Mutex<HashMap<Key, Vec<Failure>>>,
-    memories: Mutex<HashMap<Key, Memory>>,
+    memories: Mutex<Memories>,
     shared: Arc<Shared>,
 }
 
@@ -106,20 +110,22 @@ impl Runtime {
                 tasks.spawn(Arc::clone(worker).sweep(period));
             }
         }
-        while let Some(note) = notes.recv().await {
-            self.route(&note);
+        let mut some = Vec::new();
+        while notes.recv_many(&mut some, NOTES).await > 0 {
+            let view = self.shared.caches.view();
+            for note in some.drain(..) {
+                self.route(&note, &view);
+            }
         }
     }
 
-    fn route(&self, note: &Note) {
+    fn route(&self, note: &Note, view: &View) {
         self.shared.seen.note(note.kind, note.revision);
-        let mut view = None;
         for worker in &self.workers {
             for watch in worker.watches.iter().filter(|w| w.kind == note.kind) {
                 if !(watch.counts)(state(&note.old), state(&note.new)) {
                     continue;
                 }
-                let view = view.get_or_insert_with(|| self.shared.caches.view());
                 for object in [&note.old, &note.new].into_iter().flatten() {
                     for key in (watch.map)(view, object.as_ref()) {
                         worker.queue.add(key);
@@ -130,7 +136,9 @@ impl Runtime {
         if note.new.is_none() {
             let is_root = |w: &&Arc<Worker>| w.watches.iter().any(|w| w.root && w.kind == note.kind);
             for worker in self.workers.iter().filter(is_root) {
-                lock(&worker.memories).remove(&note.key);
+                if lock(&worker.memories).gone(&note.key) {
+                    worker.queue.add(note.key.clone());
+                }
             }
         }
         tracing::trace!(key = %note.key, "Changed");
@@ -159,7 +167,12 @@ impl Worker {
                 writes = tracing::field::Empty, requeue_ms = tracing::field::Empty
             );
             let work = async move {
+                let since = Instant::now();
                 worker.once(&key).await;
+                if let Some(metric) = worker.controller.worked() {
+                    let seconds = since.elapsed().as_secs_f64();
+                    worker.shared.metrics.measure([Sample::of(metric, seconds)]);
+                }
                 worker.queue.done(&key);
                 drop(slot);
             };
@@ -238,14 +251,13 @@ impl Worker {
     /// The plan, or `None` when the controller panicked. What it needs is asked, then it is made anew.
     async fn plan(&self, key: &Key) -> Option<Result<Plan, crate::Error>> {
         let failures = lock(&self.failures).remove(key).unwrap_or_default();
+        let told = lock(&self.memories).recall(key);
         let mut answers = Vec::new();
         for _ in 0..ROUNDS {
-            let plan = self.plan_once(key, &failures, &answers)?;
+            let plan = self.plan_once(key, &failures, &answers, &told)?;
             let Ok(plan) = plan else { return Some(plan) };
             if plan.needs.is_empty() {
-                if let Some(memory) = &plan.memory {
-                    lock(&self.memories).insert(key.clone(), Arc::clone(memory));
-                }
+                lock(&self.memories).keep(key, &told, &plan);
                 return Some(Ok(plan));
             }
             for need in plan.needs {
@@ -269,11 +281,12 @@ impl Worker {
         key: &Key,
         failures: &[Failure],
         answers: &[(Need, Answer)],
+        told: &Recalled,
     ) -> Option<Result<Plan, crate::Error>> {
         let view = self.shared.caches.view();
-        let memory = lock(&self.memories).get(key).cloned();
         let now = Timestamp::now();
-        let ask = Ask { view: &view, key, now, failures, answers, memory: memory.as_ref() };
+        let (memory, shared) = (told.own.as_ref(), told.shared.as_ref());
+        let ask = Ask { view: &view, key, now, failures, answers, memory, shared };
         match catch_unwind(AssertUnwindSafe(|| self.controller.plan(&ask))) {
             Ok(plan) => Some(plan),
             Err(_) => {
@@ -285,6 +298,7 @@ impl Worker {
 
     async fn apply(&self, key: &Key, plan: Plan) {
         let name = self.controller.name();
+        self.shared.metrics.measure(plan.samples);
         for event in plan.events {
             self.shared.recorder.record(self.controller.component(), event);
         }
@@ -294,6 +308,7 @@ impl Worker {
             client: &self.shared.client,
             caches: &self.shared.caches,
             recorder: &self.shared.recorder,
+            metrics: &self.shared.metrics,
             controller: &*self.controller,
             permits: &self.permits,
         };

@@ -1,5 +1,8 @@
 //! What a plan says: writes in order, events, when to look again.
 
+#[cfg(test)]
+mod tests;
+
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use client::{Client, DeleteOptions, Key, Patch, Preconditions, Resource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Map, Value, json};
 
-use crate::{Answer, Ask, Body, Error, Event, Kind};
+use crate::{Answer, Ask, Body, Error, Event, Kind, Sample};
 
 /// What came of an effect: when to plan again, if at all.
 pub type EffectResult = Result<Option<Duration>, client::Error>;
@@ -35,9 +38,13 @@ pub struct Plan {
     pub needs: Vec<Need>,
     /// What the key's next plan shall see, see [`crate::Ask::remembered`]; `None` keeps what there is.
     pub memory: Option<Memory>,
+    /// What the next plans of all keys shall see, see [`crate::Ask::shared`]; `None` keeps what there is.
+    pub shared: Option<Memory>,
+    /// What is measured whatever comes of the writes.
+    pub samples: Vec<Sample>,
 }
 
-/// What a plan hands to the next one of its key.
+/// What a plan hands to later ones.
 pub type Memory = Arc<dyn Any + Send + Sync>;
 
 /// A request no cache can answer: a read of something not followed, or a review.
@@ -76,13 +83,15 @@ pub struct Write {
     pub on_ok: Option<Event>,
     /// Recorded when it failed; `{error}` in the message is the server's.
     pub on_err: Option<Event>,
+    /// Measured when it succeeded.
+    pub samples: Vec<Sample>,
 }
 
 /// What a write does.
 #[derive(Debug, Clone)]
 pub enum Op {
-    /// Creates the object.
-    Create(Value),
+    /// Creates the object, which others may be created like.
+    Create(Arc<Value>),
     /// Patches the object or a subresource of it.
     Patch {
         /// The subresource, or empty.
@@ -147,7 +156,8 @@ impl Plan {
     }
 
     fn push(&mut self, resource: Resource, key: Key, op: Op) -> &mut Write {
-        let write = Write { resource, key, op, together: false, on_ok: None, on_err: None };
+        let write =
+            Write { resource, key, op, together: false, on_ok: None, on_err: None, samples: Vec::new() };
         self.writes.push(write);
         let last = self.writes.len() - 1;
         &mut self.writes[last]
@@ -158,7 +168,20 @@ impl Plan {
     /// # Errors
     /// It has no JSON form.
     pub fn create<B: Body>(&mut self, object: &B) -> Result<&mut Write, Error> {
-        Ok(self.push(B::target(), object.place(), Op::Create(object.encode()?)))
+        Ok(self.push(B::target(), object.place(), Op::Create(Arc::new(object.encode()?))))
+    }
+
+    /// Creates as many objects, alike but for the names made for them.
+    ///
+    /// # Errors
+    /// It has no JSON form.
+    pub fn create_many<B: Body>(&mut self, object: &B, count: usize) -> Result<&mut [Write], Error> {
+        let first = self.writes.len();
+        if count > 0 {
+            let write = self.create(object)?.clone();
+            self.writes.extend(std::iter::repeat_n(write, count - 1));
+        }
+        Ok(&mut self.writes[first..])
     }
 
     /// Changes what differs between two states of an object, provided that it has not changed since `old`.
@@ -243,6 +266,11 @@ impl Plan {
         self.memory = Some(Arc::new(what));
     }
 
+    /// Hands something to the next plans of all keys: what would cost each of them as much to find out.
+    pub fn share<T: Any + Send + Sync>(&mut self, what: Arc<T>) {
+        self.shared = Some(what);
+    }
+
     /// Plans again after a time, or sooner if asked before.
     pub fn again(&mut self, after: Duration) {
         self.requeue = Some(self.requeue.map_or(after, |r| r.min(after)));
@@ -260,6 +288,12 @@ impl Write {
     pub fn events(&mut self, ok: Event, err: Event) -> &mut Self {
         self.on_ok = Some(ok);
         self.on_err = Some(err);
+        self
+    }
+
+    /// Measured when it succeeds.
+    pub fn measured(&mut self, samples: impl IntoIterator<Item = Sample>) -> &mut Self {
+        self.samples.extend(samples);
         self
     }
 }
