@@ -114,7 +114,7 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Warnings for the client, on create (`old` is `None`) and update.
-    fn warnings(&self, _object: &Object, _old: Option<&Object>) -> Vec<String> {
+    fn warnings(&self, _cx: &Context<'_>, _object: &Object, _old: Option<&Object>) -> Vec<String> {
         Vec::new()
     }
 
