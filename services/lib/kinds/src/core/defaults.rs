@@ -101,7 +101,7 @@ pub(super) fn claim(_: &str, root: &mut Map) {
 pub(super) fn pod(_: &str, root: &mut Map) {
     super::pod_defaults::drop_old_annotations(root);
     super::pod_defaults::pod(root);
-    // of templates that is told to the client instead
+    // a pod's own is set right, of a template's the client is warned
     if map_at(root, &["spec"]).and_then(|s| int(s, "terminationGracePeriodSeconds")).is_some_and(|s| s < 0) {
         root.map_mut("spec").insert("terminationGracePeriodSeconds", 1i64);
     }

@@ -9,7 +9,8 @@ use crate::tree::{map, maps, maps_mut};
 
 /// The kinds of sources of a projected volume that are off.
 const SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
-const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+/// Where a pod has its containers.
+pub(crate) const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 /// Where a kind has its pod's spec.
 fn pod_spec(kind: &str) -> Option<&'static [&'static str]> {

@@ -1,5 +1,6 @@
 //! The core group.
 
+pub(crate) mod apparmor;
 mod defaults;
 pub(crate) mod disabled;
 mod pod;

@@ -10,15 +10,17 @@ use schema::Map;
 
 use super::pod::Template;
 use super::{Seen, Warnings, fraction};
+use crate::core::apparmor::{self, Profile};
+use crate::core::disabled::CONTAINERS;
 use crate::tree::{map, map_at, maps, text};
 
 const SECCOMP: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 /// All containers with the names of their lists and their places there.
 pub(super) fn all(spec: &Map) -> impl Iterator<Item = (&'static str, usize, &Map)> {
-    let lists = ["initContainers", "containers", "ephemeralContainers"].into_iter();
-    lists.flat_map(move |key| maps(spec, key).enumerate().map(move |(i, container)| (key, i, container)))
+    CONTAINERS
+        .into_iter()
+        .flat_map(move |key| maps(spec, key).enumerate().map(move |(i, container)| (key, i, container)))
 }
 
 /// All of a pod's containers.
@@ -54,27 +56,17 @@ fn security(warnings: &mut Warnings, template: Template<'_>, annotations: &Map, 
     if at.is_empty() || has("appArmorProfile") {
         return;
     }
-    let Some(annotation) = about(annotations, APPARMOR, name) else { return };
+    let Some(annotation) = about(annotations, apparmor::ANNOTATION, name) else { return };
     let of_pod = map_at(template.spec, &["securityContext", "appArmorProfile"]);
-    if !of_pod.is_some_and(|profile| is_profile(profile, annotation)) {
+    let same =
+        of_pod.is_some_and(|field| Profile::parse(annotation).is_some_and(|profile| profile.is(field)));
+    if !same {
         warnings.push(format!(
-            "{at}metadata.annotations[{APPARMOR}{name}]: deprecated since v1.30; use the \"appArmorProfile\" field \
-             instead"
+            "{at}metadata.annotations[{}{name}]: {}",
+            apparmor::ANNOTATION,
+            apparmor::ADVICE
         ));
     }
-}
-
-/// Whether a field says what an annotation says.
-fn is_profile(profile: &Map, annotation: &str) -> bool {
-    let (kind, file) = match annotation {
-        "unconfined" => ("Unconfined", ""),
-        "runtime/default" => ("RuntimeDefault", ""),
-        other => match other.strip_prefix("localhost/") {
-            Some(file) if !file.is_empty() => ("Localhost", file),
-            _ => return false,
-        },
-    };
-    text(profile, "type") == kind && text(profile, "localhostProfile") == file
 }
 
 fn resources(warnings: &mut Warnings, at: Arguments<'_>, container: &Map) {

@@ -39,6 +39,7 @@ pub(crate) use workload::{
 };
 
 use std::collections::HashSet;
+use std::hash::Hash;
 
 use meta::Quantity;
 use meta::field::quote;
@@ -70,26 +71,26 @@ fn fraction(warnings: &mut Warnings, at: std::fmt::Arguments<'_>, amount: &str) 
     }
 }
 
-/// Names met so far; the first few take no memory of their own.
+/// What was met so far; the first few take no memory of their own.
 #[derive(Default)]
-struct Seen<'a> {
-    few: [&'a str; 8],
+struct Seen<T> {
+    few: [T; 8],
     count: usize,
-    more: HashSet<&'a str>,
+    more: HashSet<T>,
 }
 
-impl<'a> Seen<'a> {
-    /// Whether this name was there before; it is from now on.
-    fn again(&mut self, name: &'a str) -> bool {
+impl<T: Copy + Eq + Hash> Seen<T> {
+    /// Whether this was there before; it is from now on.
+    fn again(&mut self, item: T) -> bool {
         let few = &self.few[..self.count];
-        if few.contains(&name) || self.more.contains(name) {
+        if few.contains(&item) || self.more.contains(&item) {
             return true;
         }
         if self.count < self.few.len() {
-            self.few[self.count] = name;
+            self.few[self.count] = item;
             self.count += 1;
         } else {
-            self.more.insert(name);
+            self.more.insert(item);
         }
         false
     }

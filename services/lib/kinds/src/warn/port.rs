@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 
 use meta::field::quote;
 use schema::Map;
 
 use super::pod::Template;
-use super::{Warnings, container};
-use crate::tree::{int, list, maps, text};
+use super::{Seen, Warnings, container};
+use crate::tree::{int, maps, text};
 
 /// A port and where it stands.
 #[derive(Clone, Copy)]
@@ -30,13 +31,19 @@ impl fmt::Display for Port<'_> {
     }
 }
 
-impl Port<'_> {
-    fn host(&self) -> (&str, i64) {
+impl<'a> Port<'a> {
+    /// Address and port of the host.
+    fn host(&self) -> (&'a str, i64) {
         (text(self.port, "hostIP"), int(self.port, "hostPort").unwrap_or(0))
     }
 
-    fn number(&self) -> i64 {
-        int(self.port, "containerPort").unwrap_or(0)
+    /// What it is in the pod.
+    fn key(&self) -> (i64, &'a str) {
+        (int(self.port, "containerPort").unwrap_or(0), text(self.port, "protocol"))
+    }
+
+    fn name(&self) -> &'a str {
+        text(self.port, "name")
     }
 
     /// How two definitions of one port disagree.
@@ -60,26 +67,27 @@ fn all<'a>(template: Template<'a>) -> impl Iterator<Item = Port<'a>> {
     })
 }
 
-/// Whether there are ports to compare.
-fn are_many(template: Template<'_>) -> bool {
-    container::all(template.spec).map(|(_, _, owner)| list(owner, "ports").len()).sum::<usize>() > 1
+/// Whether some ports agree in this.
+fn agree<T: Copy + Eq + Hash + Default>(mut of_each: impl Iterator<Item = T>) -> bool {
+    let mut seen = Seen::default();
+    of_each.any(|one| seen.again(one))
 }
 
 /// Ports defined more than once, and addresses of the host without a port there.
 pub(super) fn ports(warnings: &mut Warnings, template: Template<'_>) {
-    let many = are_many(template);
+    let many = agree(all(template).map(|port| port.key()));
     let mut known: HashMap<(i64, &str), Vec<Port<'_>>> = HashMap::new();
     for port in all(template) {
-        let (protocol, (host_ip, host_port)) = (text(port.port, "protocol"), port.host());
+        let (host_ip, host_port) = port.host();
         if !host_ip.is_empty() && host_port == 0 {
-            let (name, number) = (text(port.port, "name"), port.number());
+            let (name, (number, protocol)) = (port.name(), port.key());
             warnings.push(format!(
                 "{port}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} \
                  Protocol:{protocol} HostIP:{host_ip}}}"
             ));
         }
         if many {
-            let same = known.entry((port.number(), protocol)).or_default();
+            let same = known.entry(port.key()).or_default();
             for other in same.iter() {
                 if let Some(how) = port.clash(other) {
                     warnings.push(format!("{port}: {how} port definition with {other}"));
@@ -92,19 +100,20 @@ pub(super) fn ports(warnings: &mut Warnings, template: Template<'_>) {
 
 /// Names of ports given twice: Services and probes find the first.
 pub(super) fn names(warnings: &mut Warnings, template: Template<'_>) {
-    if !are_many(template) {
+    let named = || all(template).filter(|port| !port.name().is_empty());
+    if !agree(named().map(|port| port.name())) {
         return;
     }
     let mut known: HashMap<&str, Port<'_>> = HashMap::new();
-    for port in all(template).filter(|port| !text(port.port, "name").is_empty()) {
-        let name = text(port.port, "name");
-        let first = *known.entry(name).or_insert(port);
-        if (first.list, first.container, first.index) != (port.list, port.container, port.index) {
-            let name = quote(name);
-            warnings.push(format!(
-                "{port}: duplicate port name {name} with {first}, services and probes that select ports by name \
-                 will use {first}"
-            ));
-        }
+    for port in named() {
+        let Some(first) = known.get(port.name()) else {
+            known.insert(port.name(), port);
+            continue;
+        };
+        let name = quote(port.name());
+        warnings.push(format!(
+            "{port}: duplicate port name {name} with {first}, services and probes that select ports by name will use \
+             {first}"
+        ));
     }
 }

@@ -71,8 +71,8 @@ fn ranges_of_older_servers() {
 fn names_are_known_again() {
     let names: Vec<String> = (0..20).map(|i| format!("n{i}")).collect();
     let mut seen = Seen::default();
-    assert!(names.iter().all(|name| !seen.again(name)));
-    assert!(names.iter().all(|name| seen.again(name)));
+    assert!(names.iter().all(|name| !seen.again(name.as_str())));
+    assert!(names.iter().all(|name| seen.again(name.as_str())));
 }
 
 fn object(text: &str) -> Object {
