@@ -1,4 +1,4 @@
-//! Fields of pods and nodes whose features are off: a new object does not get them, an old one that has them keeps them.
+//! Fields of pods and nodes whose features are off: new objects do not get them, old ones that have them keep them.
 //!
 //! # Upstream
 //! `pkg/api/pod/util.go` `dropDisabledFields`, `pkg/features/kube_features.go`

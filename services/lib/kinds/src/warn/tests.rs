@@ -110,7 +110,7 @@ fn slices_of_older_servers() {
     );
 }
 
-/// The comparison's server serves what is defined, which this one does not yet: there only new definitions can be shown.
+/// The comparison's server serves what is defined, which this one does not yet: it can be shown new definitions alone.
 #[test]
 fn formats_that_were_there_before() {
     let definition_with = |formats: &[&str]| {
