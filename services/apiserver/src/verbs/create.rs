@@ -126,7 +126,7 @@ async fn check_and_store(
         let gvk = &resource.kind.storage;
         return Err(errors::invalid(&gvk.group, &gvk.kind, object.name(), &problems));
     }
-    for warning in hooks.warnings(&object, None) {
+    for warning in hooks.warnings(&context, &object, None) {
         call.warn(warning);
     }
     call.server.admission.validate(request, Some(&object)).await?;

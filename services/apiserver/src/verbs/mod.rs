@@ -130,6 +130,7 @@ impl Call {
             subresource: &self.info.subresource,
             group: &self.endpoint.face.gvk.group,
             version: &self.endpoint.face.gvk.version,
+            warnings: &self.warnings,
         }
     }
 

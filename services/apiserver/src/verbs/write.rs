@@ -250,7 +250,7 @@ impl<S: Source> Change<'_, S> {
         if !problems.is_empty() {
             return Err(self.invalid(&problems));
         }
-        for warning in hooks.warnings(&object, Some(old)) {
+        for warning in hooks.warnings(&context, &object, Some(old)) {
             call.warn(warning);
         }
         call.server.admission.validate(&request, Some(&object)).await?;

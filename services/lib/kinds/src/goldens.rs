@@ -164,6 +164,7 @@ fn writes_are_upstreams() {
             subresource,
             group: &group,
             version: &version,
+            warnings: &std::sync::Mutex::default(),
         };
         hooks.default_versioned(&version, &mut new);
         to_storage(&resource(&all, &new).storage, &**hooks, &mut new);

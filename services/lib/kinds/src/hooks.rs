@@ -1,6 +1,7 @@
 //! The hooks by which a kind differs from the generic machine.
 
 use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
 use meta::field;
 use schema::Object;
@@ -33,6 +34,15 @@ pub struct Context<'a> {
     pub group: &'a str,
     /// The served version the request used.
     pub version: &'a str,
+    /// What the client is warned of while its object is made ready; later there is `Hooks::warnings`.
+    pub warnings: &'a Mutex<Vec<String>>,
+}
+
+impl Context<'_> {
+    /// Adds a warning.
+    pub(crate) fn warn(&self, text: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+    }
 }
 
 /// A column of the Table that `kubectl get` prints.
@@ -114,7 +124,7 @@ pub trait Hooks: Send + Sync {
     }
 
     /// Warnings for the client, on create (`old` is `None`) and update.
-    fn warnings(&self, _object: &Object, _old: Option<&Object>) -> Vec<String> {
+    fn warnings(&self, _cx: &Context<'_>, _object: &Object, _old: Option<&Object>) -> Vec<String> {
         Vec::new()
     }
 

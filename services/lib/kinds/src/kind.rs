@@ -30,6 +30,8 @@ pub(crate) struct Kind {
     pub(crate) validate: fn(&Context<'_>, &Object) -> Vec<field::Error>,
     pub(crate) validate_update: fn(&Context<'_>, &Object, &Object) -> Vec<field::Error>,
     pub(crate) warnings: fn(&Object, Option<&Object>) -> Vec<String>,
+    /// Warnings about a write of the status.
+    pub(crate) status_warnings: fn(&Object) -> Vec<String>,
     /// Whether its own check of a change looks at the metadata once more: upstream then tells each problem twice.
     pub(crate) metadata_twice: bool,
     pub(crate) name: fn(&str, bool) -> Vec<String>,
@@ -54,6 +56,7 @@ pub(crate) const PLAIN: Kind = Kind {
     validate: |_, _| Vec::new(),
     validate_update: |_, _, _| Vec::new(),
     warnings: |_, _| Vec::new(),
+    status_warnings: |_| Vec::new(),
     metadata_twice: true,
     name: crate::names::dns_subdomain,
     labels: &[],
@@ -113,10 +116,11 @@ impl Hooks for Entry {
         (self.kind.validate_update)(cx, object, old)
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        let mut warnings = (self.kind.warnings)(object, old);
-        warnings.extend(disabled::warnings(object, old));
-        warnings
+    fn warnings(&self, cx: &Context<'_>, object: &Object, old: Option<&Object>) -> Vec<String> {
+        match cx.subresource {
+            "status" => (self.kind.status_warnings)(object),
+            _ => (self.kind.warnings)(object, old),
+        }
     }
 
     fn checks_metadata_again(&self) -> bool {

@@ -18,6 +18,7 @@ mod strategy;
 mod table;
 mod tree;
 mod validate;
+mod warn;
 
 pub use core::{normalize_cluster_ips, qos_class};
 pub use hooks::{Cell, Column, Context, Description, Hooks, Operation, RowCondition};

@@ -75,7 +75,7 @@ pub(crate) fn list<'a>(map: &'a Map, key: &str) -> &'a [Value] {
 }
 
 /// The maps in the list under a key.
-pub(crate) fn maps<'a>(map: &'a Map, key: &str) -> impl Iterator<Item = &'a Map> {
+pub(crate) fn maps<'a>(map: &'a Map, key: &str) -> impl Iterator<Item = &'a Map> + Clone {
     list(map, key).iter().filter_map(Value::as_map)
 }
 

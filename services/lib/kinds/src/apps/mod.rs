@@ -6,7 +6,7 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{keep_metadata, no_status, split};
 use crate::tree::same;
-use crate::validate;
+use crate::{validate, warn};
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
@@ -29,6 +29,7 @@ pub(crate) static DEPLOYMENT: Kind = Kind {
     }),
     columns: rows::DEPLOYMENT,
     row: rows::deployment,
+    warnings: warn::deployment,
     ..PLAIN
 };
 
@@ -52,6 +53,7 @@ pub(crate) static DAEMON_SET: Kind = Kind {
     generation: SPEC,
     columns: rows::DAEMON_SET,
     row: rows::daemon_set,
+    warnings: warn::daemon_set,
     ..PLAIN
 };
 
@@ -75,6 +77,7 @@ pub(crate) static STATEFUL_SET: Kind = Kind {
     generation: SPEC,
     columns: rows::STATEFUL_SET,
     row: rows::stateful_set,
+    warnings: warn::stateful_set,
     ..PLAIN
 };
 
@@ -87,6 +90,7 @@ pub(crate) static REPLICA_SET: Kind = Kind {
     generation: SPEC,
     columns: rows::REPLICA_SET,
     row: rows::replica_set,
+    warnings: warn::replica_set,
     ..PLAIN
 };
 

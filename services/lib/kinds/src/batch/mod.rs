@@ -11,7 +11,7 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{no_status, split};
 use crate::tree::{flag, map_mut};
-use crate::validate;
+use crate::{validate, warn};
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
@@ -30,6 +30,7 @@ pub(crate) static JOB: Kind = Kind {
     },
     columns: rows::JOB,
     row: rows::job,
+    warnings: warn::job,
     ..PLAIN
 };
 
@@ -70,5 +71,6 @@ pub(crate) static CRON_JOB: Kind = Kind {
     generation: SPEC,
     columns: rows::CRON_JOB,
     row: rows::cron_job,
+    warnings: warn::cron_job,
     ..PLAIN
 };

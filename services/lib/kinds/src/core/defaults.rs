@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use schema::{Map, Value};
 
 use super::pod_defaults::{claim_spec, persistent_sources, pod_spec, resource_list};
-use crate::tree::{fill, fill_zero, is_nil, is_zero, map, map_at, map_at_mut, map_mut, maps_mut, text};
+use crate::tree::{fill, fill_zero, int, is_nil, is_zero, map, map_at, map_at_mut, map_mut, maps_mut, text};
 
 pub(super) fn config_map(_: &str, root: &mut Map) {
     // an empty map is written as nothing, so there is nothing to see of upstream's default
@@ -101,6 +101,10 @@ pub(super) fn claim(_: &str, root: &mut Map) {
 pub(super) fn pod(_: &str, root: &mut Map) {
     super::pod_defaults::drop_old_annotations(root);
     super::pod_defaults::pod(root);
+    // a pod's own is set right, of a template's the client is warned
+    if map_at(root, &["spec"]).and_then(|s| int(s, "terminationGracePeriodSeconds")).is_some_and(|s| s < 0) {
+        root.map_mut("spec").insert("terminationGracePeriodSeconds", 1i64);
+    }
 }
 
 pub(super) fn pod_template(_: &str, root: &mut Map) {

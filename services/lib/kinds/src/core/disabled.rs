@@ -1,4 +1,4 @@
-//! Fields of pods whose features are off: a new object does not get them, an old one that has them keeps them.
+//! Fields of pods and nodes whose features are off: new objects do not get them, old ones that have them keep them.
 //!
 //! # Upstream
 //! `pkg/api/pod/util.go` `dropDisabledFields`, `pkg/features/kube_features.go`
@@ -9,7 +9,8 @@ use crate::tree::{map, maps, maps_mut};
 
 /// The kinds of sources of a projected volume that are off.
 const SOURCES: [&str; 2] = ["clusterTrustBundle", "podCertificate"];
-const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
+/// Where a pod has its containers.
+pub(crate) const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 /// Where a kind has its pod's spec.
 fn pod_spec(kind: &str) -> Option<&'static [&'static str]> {
@@ -26,6 +27,9 @@ fn pod_spec(kind: &str) -> Option<&'static [&'static str]> {
 
 /// Takes out what is off and was not there before.
 pub(crate) fn drop(object: &mut Object, old: Option<&Object>) {
+    if object.kind() == "Node" {
+        return drop_node_configuration(object, old);
+    }
     let Some(path) = pod_spec(object.kind()) else { return };
     let before = old.and_then(|old| old.at(path)).and_then(Value::as_map);
     let kept_signals = before.is_some_and(has_signal);
@@ -44,6 +48,18 @@ pub(crate) fn drop(object: &mut Object, old: Option<&Object>) {
             for source in maps_mut(projected, "sources") {
                 source.remove(key);
             }
+        }
+    }
+}
+
+/// A node is no longer configured through the API.
+///
+/// # Upstream
+/// `pkg/registry/core/node/strategy.go` `dropDisabledFields`
+fn drop_node_configuration(object: &mut Object, old: Option<&Object>) {
+    for path in [["spec", "configSource"], ["status", "config"]] {
+        if old.is_none_or(|old| old.map_at(&path).is_none()) {
+            object.remove(&path);
         }
     }
 }
@@ -69,24 +85,4 @@ fn drop_signals(spec: &mut Map) {
             }
         }
     }
-}
-
-/// The volumes that are projections of nothing; a template is looked at when it may have changed.
-///
-/// # Upstream
-/// `pkg/api/pod/warnings.go` `warningsForPodSpecAndMeta`
-pub(crate) fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
-    if object.kind() != "Pod" && old.is_some_and(|old| old.generation() == object.generation()) {
-        return Vec::new();
-    }
-    let spec = pod_spec(object.kind()).and_then(|path| object.at(path)?.as_map());
-    let Some(spec) = spec else { return Vec::new() };
-    let empty = |volume: &Map| {
-        let sources = map(volume, "projected").into_iter().flat_map(|p| maps(p, "sources"));
-        sources.filter(|source| source.is_empty()).count()
-    };
-    let volumes = maps(spec, "volumes").flat_map(|v| std::iter::repeat_n(v, empty(v)));
-    volumes
-        .map(|v| format!("volume {:?} (Projected) has no sources provided", crate::tree::text(v, "name")))
-        .collect()
 }

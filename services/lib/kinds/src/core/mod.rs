@@ -1,5 +1,6 @@
 //! The core group.
 
+pub(crate) mod apparmor;
 mod defaults;
 pub(crate) mod disabled;
 mod pod;
@@ -23,7 +24,7 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{keep, no_status, split};
 use crate::tree::{flag, int, is_zero, map, maps, text};
-use crate::validate;
+use crate::{validate, warn};
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
@@ -42,6 +43,7 @@ pub(crate) static ENDPOINTS: Kind = Kind {
     default: defaults::endpoints,
     columns: rows::ENDPOINTS,
     row: rows::endpoints,
+    warnings: warn::endpoints,
     ..PLAIN
 };
 
@@ -150,6 +152,7 @@ pub(crate) static NODE: Kind = Kind {
     },
     columns: rows::NODE,
     row: rows::node,
+    warnings: warn::node,
     ..PLAIN
 };
 
@@ -169,6 +172,7 @@ pub(crate) static PERSISTENT_VOLUME: Kind = Kind {
     fields: &[("name", &["metadata", "name"])],
     columns: rows::PERSISTENT_VOLUME,
     row: rows::persistent_volume,
+    warnings: warn::persistent_volume,
     ..PLAIN
 };
 
@@ -213,6 +217,7 @@ pub(crate) static PERSISTENT_VOLUME_CLAIM: Kind = Kind {
     fields: &[("name", &["metadata", "name"])],
     columns: rows::PERSISTENT_VOLUME_CLAIM,
     row: rows::persistent_volume_claim,
+    warnings: warn::claim,
     ..PLAIN
 };
 
@@ -255,6 +260,8 @@ pub(crate) static POD: Kind = Kind {
     columns: rows::POD,
     row: rows::pod,
     grace: pod::grace,
+    warnings: warn::pod,
+    status_warnings: warn::pod_status,
     ..PLAIN
 };
 
@@ -265,6 +272,7 @@ pub(crate) static POD_TEMPLATE: Kind = Kind {
     generation: Generation::On(&["template"]),
     columns: rows::POD_TEMPLATE,
     row: rows::pod_template,
+    warnings: warn::pod_template,
     ..PLAIN
 };
 
@@ -283,6 +291,7 @@ pub(crate) static REPLICATION_CONTROLLER: Kind = Kind {
     },
     columns: rows::REPLICATION_CONTROLLER,
     row: rows::replication_controller,
+    warnings: warn::replication_controller,
     ..PLAIN
 };
 
@@ -294,6 +303,7 @@ pub(crate) static RESOURCE_QUOTA: Kind = Kind {
     update: split,
     columns: rows::RESOURCE_QUOTA,
     row: rows::resource_quota,
+    warnings: warn::resource_quota,
     ..PLAIN
 };
 
@@ -305,6 +315,7 @@ pub(crate) static SECRET: Kind = Kind {
     fields: &[("type", &["type"])],
     columns: rows::SECRET,
     row: rows::secret,
+    warnings: warn::secret,
     ..PLAIN
 };
 
@@ -319,6 +330,8 @@ pub(crate) static SERVICE: Kind = Kind {
     fields: &[("spec.clusterIP", &["spec", "clusterIP"]), ("spec.type", &["spec", "type"])],
     columns: rows::SERVICE,
     row: rows::service,
+    warnings: warn::service,
+    status_warnings: warn::service_status,
     ..PLAIN
 };
 
@@ -332,6 +345,7 @@ pub(crate) static SERVICE_ACCOUNT: Kind = Kind {
     update: |_, object, _| clean_secrets(object),
     columns: rows::SERVICE_ACCOUNT,
     row: rows::service_account,
+    warnings: warn::service_account,
     ..PLAIN
 };
 

@@ -51,7 +51,7 @@ pub(super) fn field(object: &Object, label: &str) -> Option<Cow<'static, str>> {
 }
 
 /// A new pod starts Pending, with its class and no other status.
-pub(super) fn create(_: &Context<'_>, object: &mut Object) {
+pub(super) fn create(cx: &Context<'_>, object: &mut Object) {
     let mut status = Map::new();
     status.insert("phase", "Pending");
     status.insert("qosClass", qos_class(object.root()));
@@ -67,6 +67,7 @@ pub(super) fn create(_: &Context<'_>, object: &mut Object) {
     }
     object.root_mut().insert("status", status);
     merge_match_label_keys(object);
+    super::apparmor::annotations_to_fields(cx, object);
 }
 
 /// An update through one endpoint keeps what belongs to the others.

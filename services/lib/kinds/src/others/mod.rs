@@ -16,7 +16,7 @@ use crate::kind::{Generation, Kind, PLAIN};
 use crate::rows;
 use crate::strategy::{no_status, split, split_all};
 use crate::tree::{flag, maps, same, text};
-use crate::validate;
+use crate::{validate, warn};
 
 const SPEC: Generation = Generation::On(&["spec"]);
 
@@ -80,6 +80,8 @@ pub(crate) static INGRESS: Kind = Kind {
     generation: SPEC,
     columns: rows::INGRESS,
     row: rows::ingress,
+    warnings: warn::ingress,
+    status_warnings: warn::ingress_status,
     ..PLAIN
 };
 
@@ -100,6 +102,7 @@ pub(crate) static NETWORK_POLICY: Kind = Kind {
     generation: SPEC,
     columns: rows::NETWORK_POLICY,
     row: rows::network_policy,
+    warnings: warn::network_policy,
     ..PLAIN
 };
 
@@ -141,6 +144,7 @@ pub(crate) static STORAGE_CLASS: Kind = Kind {
     default: defaults::storage_class,
     columns: rows::STORAGE_CLASS,
     row: rows::storage_class,
+    warnings: warn::storage_class,
     ..PLAIN
 };
 
@@ -167,8 +171,13 @@ pub(crate) static VOLUME_ATTACHMENT: Kind = Kind {
     ..PLAIN
 };
 
-pub(crate) static CSI_DRIVER: Kind =
-    Kind { default: defaults::csi_driver, columns: rows::CSI_DRIVER, row: rows::csi_driver, ..PLAIN };
+pub(crate) static CSI_DRIVER: Kind = Kind {
+    default: defaults::csi_driver,
+    columns: rows::CSI_DRIVER,
+    row: rows::csi_driver,
+    warnings: warn::csi_driver,
+    ..PLAIN
+};
 
 pub(crate) static CSI_NODE: Kind =
     Kind { metadata_twice: false, columns: rows::CSI_NODE, row: rows::csi_node, ..PLAIN };
@@ -177,6 +186,7 @@ pub(crate) static CSI_NODE: Kind =
 pub(crate) static CSI_STORAGE_CAPACITY: Kind = Kind {
     validate: validate::storage_capacity,
     validate_update: validate::storage_capacity_update,
+    warnings: warn::storage_capacity,
     ..PLAIN
 };
 
@@ -196,6 +206,7 @@ pub(crate) static RUNTIME_CLASS: Kind = Kind {
     validate_update: validate::runtime_class_update,
     columns: rows::RUNTIME_CLASS,
     row: rows::runtime_class,
+    warnings: warn::runtime_class,
     ..PLAIN
 };
 
@@ -237,6 +248,7 @@ pub(crate) static ENDPOINT_SLICE: Kind = Kind {
     }),
     columns: rows::ENDPOINT_SLICE,
     row: rows::endpoint_slice,
+    warnings: warn::endpoint_slice,
     ..PLAIN
 };
 
@@ -296,6 +308,7 @@ pub(crate) static VALIDATING_WEBHOOK_CONFIGURATION: Kind = Kind {
     generation: Generation::On(&["webhooks"]),
     columns: rows::VALIDATING_WEBHOOK_CONFIGURATION,
     row: rows::webhook_configuration,
+    warnings: warn::reserved_name,
     ..PLAIN
 };
 
@@ -305,6 +318,7 @@ pub(crate) static MUTATING_WEBHOOK_CONFIGURATION: Kind = Kind {
     generation: Generation::On(&["webhooks"]),
     columns: rows::MUTATING_WEBHOOK_CONFIGURATION,
     row: rows::webhook_configuration,
+    warnings: warn::reserved_name,
     ..PLAIN
 };
 
@@ -318,6 +332,8 @@ pub(crate) static VALIDATING_ADMISSION_POLICY: Kind = Kind {
     generation: SPEC,
     columns: rows::VALIDATING_ADMISSION_POLICY,
     row: rows::validating_admission_policy,
+    warnings: warn::reserved_name,
+    status_warnings: |object| warn::reserved_name(object, None),
     ..PLAIN
 };
 
@@ -329,6 +345,7 @@ pub(crate) static VALIDATING_ADMISSION_POLICY_BINDING: Kind = Kind {
     generation: SPEC,
     columns: rows::VALIDATING_ADMISSION_POLICY_BINDING,
     row: rows::admission_policy_binding,
+    warnings: warn::reserved_name,
     ..PLAIN
 };
 
@@ -337,6 +354,7 @@ pub(crate) static MUTATING_ADMISSION_POLICY: Kind = Kind {
     generation: SPEC,
     columns: rows::MUTATING_ADMISSION_POLICY,
     row: rows::mutating_admission_policy,
+    warnings: warn::reserved_name,
     ..PLAIN
 };
 
@@ -345,6 +363,7 @@ pub(crate) static MUTATING_ADMISSION_POLICY_BINDING: Kind = Kind {
     generation: SPEC,
     columns: rows::MUTATING_ADMISSION_POLICY_BINDING,
     row: rows::admission_policy_binding,
+    warnings: warn::reserved_name,
     ..PLAIN
 };
 
@@ -375,6 +394,7 @@ pub(crate) static RESOURCE_SLICE: Kind = Kind {
     fields: &[("spec.nodeName", &["spec", "nodeName"]), ("spec.driver", &["spec", "driver"])],
     columns: rows::RESOURCE_SLICE,
     row: rows::resource_slice,
+    warnings: warn::resource_slice,
     ..PLAIN
 };
 
@@ -416,6 +436,7 @@ pub(crate) static CUSTOM_RESOURCE_DEFINITION: Kind = Kind {
         }
     },
     generation: SPEC,
+    warnings: warn::definition,
     ..PLAIN
 };
 

@@ -10,7 +10,7 @@ use meta::field;
 use super::Errors;
 
 /// Reads an address as Go once did: zeros before a number do not count.
-fn sloppy(text: &str) -> Option<IpAddr> {
+pub(crate) fn sloppy(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
@@ -67,17 +67,20 @@ pub(super) fn endpoint(errors: &mut Errors, path: &str, value: &str) {
     }
 }
 
+/// Reads a range as Go once did: the address, how it and the length are spelled, and the length.
+pub(crate) fn parse_cidr(value: &str) -> Option<(IpAddr, &str, &str, u32)> {
+    let (address, bits) = value.split_once('/')?;
+    let most = if address.contains(':') { 128 } else { 32 };
+    let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
+    Some((sloppy(address)?, address, bits, bits.parse::<u32>().ok().filter(|n| digits && *n <= most)?))
+}
+
 /// A range of addresses; what `before` held may stay.
 pub(super) fn cidr(errors: &mut Errors, path: &str, value: &str, before: &[&str]) {
     if before.contains(&value) {
         return;
     }
-    let parsed = value.split_once('/').and_then(|(address, bits)| {
-        let most = if address.contains(':') { 128 } else { 32 };
-        let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
-        Some((sloppy(address)?, address, bits, bits.parse::<u32>().ok().filter(|n| digits && *n <= most)?))
-    });
-    let problem = match parsed {
+    let problem = match parse_cidr(value) {
         None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
         Some((_, address, bits, _))
             if address.parse::<IpAddr>().is_err() || (bits.starts_with('0') && bits.len() > 1) =>
@@ -95,7 +98,7 @@ pub(super) fn cidr(errors: &mut Errors, path: &str, value: &str, before: &[&str]
     errors.push(field::Error::invalid_str(path, value, problem));
 }
 
-fn masked(address: IpAddr, bits: u32) -> IpAddr {
+pub(crate) fn masked(address: IpAddr, bits: u32) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);

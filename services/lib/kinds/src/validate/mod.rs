@@ -3,7 +3,7 @@
 //! # Upstream
 //! `pkg/apis/*/validation/validation.go`
 
-mod address;
+pub(crate) mod address;
 mod affinity;
 mod certificates;
 mod claim;
