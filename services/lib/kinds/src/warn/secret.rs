@@ -34,10 +34,10 @@ fn pair(certificate: &str, key: &str) -> Result<(), String> {
     let key = key_block(key)?;
     let public = der::certificate(&certificate)?;
     let private = der::private_key(&key).ok_or("tls: failed to parse private key")?;
-    Ok(belong(public, private)?)
+    Ok(belong(&public, &private)?)
 }
 
-fn belong(public: Key<'_>, private: Key<'_>) -> Result<(), &'static str> {
+fn belong(public: &Key, private: &Key) -> Result<(), &'static str> {
     let same = match (public, private) {
         (_, Key::Other) => return Err("tls: found unknown private key type in PKCS#8 wrapping"),
         (Key::Other, _) => return Err("tls: unknown public key algorithm"),

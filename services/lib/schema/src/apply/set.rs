@@ -79,14 +79,14 @@ impl Set {
     /// Takes out a path, spelled in steps, and leaves what is below it.
     pub(super) fn omit(&mut self, path: &[&str]) {
         let Some((first, rest)) = path.split_first() else { return };
-        let Some(node) = self.0.get_mut(*first) else { return };
+        let Some(node) = self.0.get_mut(first) else { return };
         if rest.is_empty() {
             node.member = false
         } else {
             node.below.omit(rest)
         }
         if !node.counts() {
-            self.0.remove(*first);
+            self.0.remove(first);
         }
     }
 
