@@ -1,11 +1,10 @@
 //! A pod's JSON, borrowed: what differs from pod to pod is read, what pods of one template share stays text.
 //!
 //! A pod is seen several times in its life, and most of its text is that of its template. So a class is looked up by the
-//! text it is made of ([`Known`]); the text is read only when it is new.
+//! text it is made of ([`known`]); the text is read only when it is new.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -15,12 +14,10 @@ use serde_json::value::RawValue;
 
 use super::class::{AffinityTerm, Class, OwnerRef, Parts, Port, PortSpec, SpreadConstraint, WeightedTerm};
 use super::image_hash;
+use super::known::{self, Text};
 use super::resources::{self, ContainerSpec, ContainerState, Demand, ResourceSpec};
 use super::selector::{NodeSelector, WeightedNodeTerm};
 use super::volumes::VolumeSpec;
-
-/// Bytes of text by which classes are known; when there are more, all are forgotten.
-const REMEMBERED: usize = 1 << 20;
 
 /// A pod as it is written.
 #[derive(Deserialize)]
@@ -210,24 +207,7 @@ impl Manifest<'_> {
     /// # Errors
     /// It is no pod.
     pub(super) fn class(&self) -> Result<(Arc<Class>, Option<String>), Error> {
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { by_text, size, text } = &mut *known;
-        text.clear();
-        self.write(&mut Text(text));
-        if let Some((class, only)) = by_text.get(text.as_slice())
-            && let Some(class) = class.upgrade()
-        {
-            return Ok((class, only.clone()));
-        }
-        let (parts, only) = self.parts()?;
-        let class = Class::shared(parts);
-        if *size + text.len() > REMEMBERED {
-            by_text.clear();
-            *size = 0;
-        }
-        *size += text.len();
-        by_text.insert(text.as_slice().into(), (Arc::downgrade(&class), only.clone()));
-        Ok((class, only))
+        known::class(|text| self.write(text), || self.parts())
     }
 
     /// Writes the text the class is made of. Whatever [`Manifest::parts`] reads is in it.
@@ -381,35 +361,5 @@ impl NodeAffinity {
             self.required = None;
         }
         name
-    }
-}
-
-/// Classes by the text they were made of.
-#[derive(Default)]
-struct Known {
-    by_text: HashMap<Box<[u8]>, (Weak<Class>, Option<String>)>,
-    size: usize,
-    /// Where the text of the pod at hand is put together.
-    text: Vec<u8>,
-}
-
-static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
-
-/// Texts one after another, each with its length before it.
-struct Text<'a>(&'a mut Vec<u8>);
-
-impl Text<'_> {
-    fn put(&mut self, text: &str) {
-        self.put_count(text.len());
-        self.0.extend_from_slice(text.as_bytes());
-    }
-
-    /// A part that is there is never empty.
-    fn put_raw(&mut self, text: Option<&RawValue>) {
-        self.put(text.map_or("", RawValue::get));
-    }
-
-    fn put_count(&mut self, count: usize) {
-        self.0.extend_from_slice(&count.to_ne_bytes());
     }
 }

@@ -2,6 +2,7 @@
 
 mod class;
 mod images;
+mod known;
 mod manifest;
 mod node;
 mod owners;

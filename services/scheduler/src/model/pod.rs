@@ -124,7 +124,82 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Value, json};
+
     use super::Pod;
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Pod {
+        let mut pod = json!({
+            "metadata": {"name": "p", "namespace": "d", "uid": "u", "labels": {"app": "a"}},
+            "spec": {
+                "containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "token-1"}]}],
+                "volumes": [{"name": "token-1", "projected": {}}],
+            },
+            "status": {"containerStatuses": [{"name": "c", "restartCount": 0}]},
+        });
+        change(&mut pod);
+        Pod::project(pod.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn pods_of_one_template_share_a_class() {
+        let first = pod(|_| {});
+        let requests = json!({"requests": {"cpu": "1"}});
+        let shared: &[(&str, Value)] = &[
+            ("/metadata/name", json!("q")),
+            ("/metadata/uid", json!("v")),
+            ("/metadata/managedFields", json!([{"manager": "m"}])),
+            ("/spec/nodeName", json!("n")),
+            ("/spec/priority", json!(7)),
+            ("/spec/volumes/0/name", json!("token-2")),
+            ("/spec/containers/0/volumeMounts/0/name", json!("token-2")),
+            ("/status/conditions", json!([{"type": "PodScheduled", "status": "True"}])),
+            ("/status/containerStatuses/0/restartCount", json!(3)),
+        ];
+        let other: &[(&str, Value)] = &[
+            ("/metadata/namespace", json!("e")),
+            ("/metadata/labels/app", json!("b")),
+            ("/metadata/ownerReferences", json!([{"kind": "Job", "name": "j", "controller": true}])),
+            ("/spec/nodeSelector", json!({"a": "b"})),
+            ("/spec/tolerations", json!([{"operator": "Exists"}])),
+            ("/spec/overhead", json!({"cpu": "1"})),
+            ("/spec/resources", requests.clone()),
+            ("/spec/resourceClaims", json!([{"name": "r"}])),
+            ("/spec/topologySpreadConstraints", json!([{"topologyKey": "k"}])),
+            ("/spec/containers/0/image", json!("j")),
+            ("/spec/containers/0/resources", requests.clone()),
+            ("/spec/containers/0/ports", json!([{"hostPort": 80}])),
+            ("/spec/initContainers", json!([{"name": "i", "image": "i"}])),
+            ("/spec/volumes/0/image", json!({"reference": "r"})),
+            ("/status/containerStatuses/0/resources", requests),
+        ];
+        let cases = shared.iter().map(|case| (case, true)).chain(other.iter().map(|case| (case, false)));
+        for ((path, value), is_shared) in cases {
+            for _ in 0..2 {
+                let changed = pod(|pod| {
+                    let (parent, field) = path.rsplit_once('/').unwrap();
+                    pod.pointer_mut(parent).unwrap()[field] = value.clone();
+                });
+                assert_eq!(Arc::ptr_eq(&first.class, &changed.class), is_shared, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn pods_for_one_node_each_share_a_class() {
+        let daemon = |node: &str| {
+            let field = json!({"key": "metadata.name", "operator": "In", "values": [node]});
+            let required = json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
+            let affinity = json!({"requiredDuringSchedulingIgnoredDuringExecution": required});
+            pod(|pod| pod["spec"]["affinity"] = json!({"nodeAffinity": affinity}))
+        };
+        let (one, two, again) = (daemon("n1"), daemon("n2"), daemon("n1"));
+        assert!(Arc::ptr_eq(&one.class, &two.class) && Arc::ptr_eq(&one.class, &again.class));
+        let only = [one, two, again].map(|pod| pod.only.unwrap_or_default());
+        assert_eq!(only, ["n1", "n2", "n1"]);
+    }
 
     fn demand(spec: &str) -> (i64, i64, i64, i64) {
         let json = format!(r#"{{"metadata":{{"name":"p","namespace":"d","uid":"u"}},"spec":{spec}}}"#);
