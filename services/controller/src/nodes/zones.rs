@@ -18,6 +18,8 @@ use reconcile::{Ask, Kind, Plan, Sample};
 
 use super::{LOOK, condition, metrics};
 
+/// How long a count of all nodes holds: one for each node would be the square of them.
+const HOLDS: Duration = Duration::from_secs(1);
 /// Between two nodes of a zone.
 const PACE: Duration = Duration::from_secs(10);
 /// The same in a large zone most of which is silent.
@@ -42,7 +44,7 @@ pub(super) enum Leave {
     Nobody,
 }
 
-/// The zones of all nodes as they were lately. To count them anew for each node would take the square of the nodes.
+/// The zones of all nodes as they were lately.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Zones {
     counted: Timestamp,
@@ -96,12 +98,12 @@ fn passed(now: Timestamp, since: Option<Timestamp>) -> Duration {
 }
 
 impl Zones {
-    /// As counted within the last look at all nodes, or now; then with what there is to measure.
+    /// As counted lately, or now; then with what there is to measure.
     pub(super) fn of(ask: &Ask<'_>, plan: &mut Plan) -> Arc<Self> {
         let before = ask.shared::<Self>();
         let age = before.as_ref().and_then(|b| Duration::try_from(ask.now.duration_since(b.counted)).ok());
         match before {
-            Some(known) if age.is_some_and(|age| age < LOOK) => known,
+            Some(known) if age.is_some_and(|age| age < HOLDS) => known,
             before => {
                 let zones = Arc::new(Self::count(ask));
                 plan.samples.extend(zones.samples(before.as_deref()));
