@@ -70,6 +70,7 @@ def selecting(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--repeat", type=int, default=1, help="times to run the whole selection")
     sub.add_argument("--any", action="store_true", help="choose among all of upstream's specs, not only conformance (with --focus)")
     sub.add_argument("--fast", action="store_true", help="the subset of tests/conformance/fast.txt")
+    sub.add_argument("--passing", action="store_true", help="leave out what stands in the list of known failures of this mix of parts")
     sub.add_argument("--out", type=Path, help="folder for results (default: a new one in the cache)")
     sub.add_argument("--update-list", action="store_true", help="take specs that pass out of the list of known failures")
 

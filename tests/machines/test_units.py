@@ -10,7 +10,7 @@ from . import conformance, newc, parts, state
 from .parts.base import Facts, Node, Unit, quoted
 from .shell import Failure
 
-OPTIONS = {"fast": False, "any": False, "focus": "", "skip": "", "sig": []}
+OPTIONS = {"fast": False, "passing": False, "any": False, "focus": "", "skip": "", "sig": []}
 
 
 class PartsTest(unittest.TestCase):
@@ -82,6 +82,7 @@ class ConformanceTest(unittest.TestCase):
         node = conformance.select(Namespace(**{**OPTIONS, "sig": ["node"], "skip": "Slow"}))
         self.assertTrue(node and all("[sig-node]" in spec.name and "Slow" not in spec.name for spec in node))
         self.assertEqual(10, len({spec.sig for spec in conformance.select(Namespace(**{**OPTIONS, "fast": True}))}))
+        self.assertEqual(445, len(conformance.select(Namespace(**OPTIONS), [node[0].name])))
         with self.assertRaises(Failure):
             conformance.select(Namespace(**{**OPTIONS, "focus": "no such spec"}))
 
