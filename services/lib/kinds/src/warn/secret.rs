@@ -23,7 +23,7 @@ pub(crate) fn secret(object: &Object, _: Option<&Object>) -> Warnings {
     pair(&pem(object, "tls.crt"), &pem(object, "tls.key")).err().into_iter().collect()
 }
 
-/// Bytes that are no text have no blocks either.
+/// A key's bytes as text. What is absent, or is no text, has no blocks; what is no base64 was refused before.
 fn pem(object: &Object, key: &str) -> String {
     let data = STANDARD.decode(object.str_at(&["data", key])).unwrap_or_default();
     String::from_utf8_lossy(&data).into_owned()
